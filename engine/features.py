@@ -1,0 +1,55 @@
+"""One constant per proposal, and the named sets that versions of the standard are.
+
+A row of the instruction table and an immediate kind name the feature that introduced them; decoding and validation
+reject what is off.  ``EXECUTED`` is what this engine can run today: anything else raises ``UnsupportedError``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = [
+    "BULK_MEMORY", "EXCEPTIONS", "EXECUTED", "EXTENDED_CONST", "FEATURES", "FUNCTION_REFERENCES", "GC", "MEMORY64",
+    "MULTI_MEMORY", "MULTI_VALUE", "MUTABLE_GLOBALS", "MVP", "REFERENCE_TYPES", "RELAXED_SIMD", "SATURATING_FLOAT",
+    "SIGN_EXTENSION", "SIMD", "TAIL_CALL", "THREADS", "WASM_1", "WASM_2", "WASM_3", "Feature", "FeatureSet",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """A proposal: its name in reports, and what it adds."""
+
+    name: str
+    adds: str
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+MVP = Feature("mvp", "the first release")
+MUTABLE_GLOBALS = Feature("mutable-globals", "import and export of mutable globals")
+SIGN_EXTENSION = Feature("sign-extension", "i32.extend8_s and its family")
+SATURATING_FLOAT = Feature("saturating-float-to-int", "trunc_sat conversions that never trap")
+MULTI_VALUE = Feature("multi-value", "several results, block parameters")
+REFERENCE_TYPES = Feature("reference-types", "funcref and externref values, several tables, table instructions")
+BULK_MEMORY = Feature("bulk-memory", "memory and table copy, fill, init; passive segments")
+SIMD = Feature("simd", "the 128-bit vector type and its instructions")
+EXTENDED_CONST = Feature("extended-const", "add, sub and mul in constant expressions")
+TAIL_CALL = Feature("tail-call", "return_call and its family")
+MULTI_MEMORY = Feature("multi-memory", "several memories in a module")
+MEMORY64 = Feature("memory64", "64-bit memory addresses and table indices")
+FUNCTION_REFERENCES = Feature("function-references", "typed function references, call_ref, non-null types")
+GC = Feature("gc", "structs, arrays, i31, recursive types and casts")
+EXCEPTIONS = Feature("exceptions", "tags, throw, try_table, exnref")
+RELAXED_SIMD = Feature("relaxed-simd", "vector instructions with a set of allowed results")
+THREADS = Feature("threads", "shared memories and atomic instructions")
+
+FeatureSet = frozenset[Feature]
+
+WASM_1: FeatureSet = frozenset({MVP, MUTABLE_GLOBALS})
+WASM_2: FeatureSet = WASM_1 | {SIGN_EXTENSION, SATURATING_FLOAT, MULTI_VALUE, REFERENCE_TYPES, BULK_MEMORY, SIMD}
+WASM_3: FeatureSet = WASM_2 | {
+    EXTENDED_CONST, TAIL_CALL, MULTI_MEMORY, MEMORY64, FUNCTION_REFERENCES, GC, EXCEPTIONS, RELAXED_SIMD,
+}  # fmt: skip
+EXECUTED: FeatureSet = (WASM_2 - {SIMD}) | {EXTENDED_CONST}
+FEATURES: dict[str, Feature] = {f.name: f for f in sorted(WASM_3 | {THREADS}, key=lambda f: f.name)}

@@ -1,0 +1,175 @@
+"""What the project knows about one instruction, and the families that fill most of it in.
+
+One row is the only description of an instruction; decoder, encoder, printer, validator, lowering, fuel, generator
+and reducer are generic over rows.  Consumers switch on ``effect``, ``control``, ``family`` and the immediate kinds,
+never on a name.
+
+How ``run`` is called, by effect:
+
+``PURE``     ``run(*operands)`` returns the result, or a tuple where the row pushes several, or None where none.
+``STATE``    ``run(frame, *imms, *operands)`` likewise; ``frame.locals`` is the list of locals of the activation and
+             ``frame.module`` the module instance with ``mems tables globals funcs elems datas`` to index.
+``CONTROL``  ``run`` is None; ``control`` says what lowering builds.
+
+``type`` is an arrow or a rule ``type(c, *imms) -> Arrow`` over a context with ``local func functype type table mem
+global_ elem data label results tag``, each raising ``InvalidError`` (``unknown local``) where out of range.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from engine.features import MVP, Feature
+from engine.types import I32, Arrow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from engine.errors import TrapKind
+    from engine.instructions.immediates import Imm
+    from engine.types import NumType
+
+__all__ = [
+    "Bulk", "Control", "Effect", "Instr", "Opcode", "Region", "binop", "cvtop", "proposal", "relop", "testop", "unop",
+]  # fmt: skip
+
+Opcode = int | tuple[int, int]
+
+
+class Effect(Enum):
+    """Whom the semantics may talk to; mirrors Step_pure, Step_read and Step of the spec."""
+
+    PURE = "operands to results"
+    STATE = "frame and store"
+    CONTROL = "moves the program counter"
+
+
+class Control(Enum):
+    """The shape of a control instruction, for lowering, fuel and generation."""
+
+    NOP = "nop"
+    UNREACHABLE = "unreachable"
+    BLOCK = "block"
+    LOOP = "loop"
+    IF = "if"
+    ELSE = "else"
+    END = "end"
+    BR = "br"
+    BR_IF = "br_if"
+    BR_TABLE = "br_table"
+    RETURN = "return"
+    CALL = "call"
+    TRY_TABLE = "try_table"
+    TRY = "try"
+    CATCH = "catch"
+    DELEGATE = "delegate"
+    THROW = "throw"
+    SUSPEND = "suspend"
+
+
+class Region(Enum):
+    """A part of the store that an instruction reads or writes."""
+
+    LOCAL = "local"
+    MEMORY = "memory"
+    TABLE = "table"
+    GLOBAL = "global"
+    HEAP = "heap"
+    SEGMENT = "segment"
+
+
+@dataclass(frozen=True, slots=True)
+class Bulk:
+    """Work in proportion to an operand: ``length`` is its index among the operands, ``unit`` names one piece."""
+
+    length: int
+    unit: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Instr:
+    """One row.  Identity is equality: a table holds each row once.
+
+    ``family`` names the function that made the row (``binop``, ``load``, ...), ``hot`` lets execution inline it,
+    ``const`` tells the feature from which it may stand in a constant expression (None: never), ``fuel`` is the cost
+    in a unit model, ``weight`` its relative frequency in generated code, ``spec`` the anchor of its execution rule.
+    """
+
+    name: str
+    opcode: Opcode
+    type: Arrow | Callable[..., Arrow]
+    effect: Effect
+    run: Callable[..., Any] | None = None
+    imms: tuple[Imm, ...] = ()
+    feature: Feature = MVP
+    control: Control | None = None
+    traps: frozenset[TrapKind] = frozenset()
+    reads: frozenset[Region] = frozenset()
+    writes: frozenset[Region] = frozenset()
+    bulk: Bulk | None = None
+    family: str = ""
+    hot: bool = False
+    const: Feature | None = None
+    fuel: int = 1
+    weight: int = 100
+    spec: str = ""
+
+    def arrow(self, c: Any, imms: tuple[Any, ...]) -> Arrow:
+        """Return the instruction type under context ``c`` for these immediates."""
+        return self.type if isinstance(self.type, Arrow) else self.type(c, *imms)
+
+    def __repr__(self) -> str:
+        return f"<{self.name}>"
+
+
+def _numeric(
+    family: str, name: str, opcode: Opcode, pops: tuple[Any, ...], pushes: tuple[Any, ...], run: Callable[..., Any],
+    traps: Iterable[TrapKind], **rest: Any,
+) -> Instr:  # fmt: skip
+    rest = {"hot": True, "spec": f"exec-{family}"} | rest
+    return Instr(
+        name=name, opcode=opcode, type=Arrow(pops, pushes), effect=Effect.PURE, run=run, family=family,
+        traps=frozenset(traps), **rest,
+    )  # fmt: skip
+
+
+def unop(
+    name: str, opcode: Opcode, t: NumType, fn: Callable[[int, Any], Any], traps: Iterable[TrapKind] = (), **rest: Any
+) -> Instr:
+    """``t -> t`` by ``fn(n, v)``."""
+    return _numeric("unop", name, opcode, (t,), (t,), partial(fn, t.bits), traps, **rest)
+
+
+def binop(
+    name: str, opcode: Opcode, t: NumType, fn: Callable[[int, Any, Any], Any], traps: Iterable[TrapKind] = (),
+    **rest: Any,
+) -> Instr:  # fmt: skip
+    """``t t -> t`` by ``fn(n, v, w)``."""
+    return _numeric("binop", name, opcode, (t, t), (t,), partial(fn, t.bits), traps, **rest)
+
+
+def testop(name: str, opcode: Opcode, t: NumType, fn: Callable[[int, Any], int], **rest: Any) -> Instr:
+    """``t -> i32`` by ``fn(n, v)``, which gives 0 or 1."""
+    return _numeric("testop", name, opcode, (t,), (I32,), partial(fn, t.bits), (), **rest)
+
+
+def relop(name: str, opcode: Opcode, t: NumType, fn: Callable[[int, Any, Any], int], **rest: Any) -> Instr:
+    """``t t -> i32`` by ``fn(n, v, w)``, which gives 0 or 1."""
+    return _numeric("relop", name, opcode, (t, t), (I32,), partial(fn, t.bits), (), **rest)
+
+
+def cvtop(
+    name: str, opcode: Opcode, source: NumType, target: NumType, fn: Callable[[int, int, Any], Any],
+    traps: Iterable[TrapKind] = (), **rest: Any,
+) -> Instr:  # fmt: skip
+    """``source -> target`` by ``fn(m, n, v)``, widths of source and target first, as in the spec."""
+    run = partial(fn, source.bits, target.bits)
+    return _numeric("cvtop", name, opcode, (source,), (target,), run, traps, **rest)
+
+
+def proposal(feature: Feature, rows: Iterable[Instr]) -> list[Instr]:
+    """Return the rows marked as introduced by ``feature``."""
+    return [replace(row, feature=feature) for row in rows]

@@ -1,0 +1,273 @@
+"""Value, reference, composite and external types (spec: syntax-types), and instruction types (``Arrow``).
+
+Number, vector and abstract heap types are singletons; reference types and arrows are interned, so ``is`` is a fast
+first test of equality.  A concrete heap type is a *type index* (an int) in syntax and a :class:`DefType` once closed
+under its module (spec: clos); a defined type is interned by the structure of its recursive group, so two equal types
+of two modules are the same object.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, NamedTuple
+
+__all__ = [
+    "ANY", "ANYREF", "ARRAY", "EQ", "EXN", "EXNREF", "EXTERN", "EXTERNREF", "F32", "F64", "FUNC", "FUNCREF", "I31",
+    "I32", "I64", "NOEXN", "NOEXTERN", "NOFUNC", "NONE", "STRUCT", "V128", "AbsHeapType", "AddrType", "ArrayType",
+    "Arrow", "CompType", "DefType", "ExternType", "FieldType", "FuncType", "GlobalType", "HeapType", "I8",
+    "I16", "Limits", "MemType", "NumType", "PackType", "RecIdx", "RecType", "RefType", "ResultType", "StorageType",
+    "StructType", "SubType", "TableType", "TagType", "TypeVar", "ValType", "VecType", "arrow", "func_deftype", "ref",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NumType:
+    """``bits`` is the width; a float type has ``is_float``."""
+
+    name: str
+    bits: int
+    is_float: bool
+    code: int
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VecType:
+    name: str
+    bits: int
+    code: int
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PackType:
+    """A storage type narrower than any value type."""
+
+    name: str
+    bits: int
+    code: int
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AbsHeapType:
+    """``name`` as in ``(ref null NAME)``; ``short`` is the abbreviation of its nullable reference."""
+
+    name: str
+    short: str
+    code: int
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+I32 = NumType("i32", 32, False, 0x7F)
+I64 = NumType("i64", 64, False, 0x7E)
+F32 = NumType("f32", 32, True, 0x7D)
+F64 = NumType("f64", 64, True, 0x7C)
+V128 = VecType("v128", 128, 0x7B)
+I8 = PackType("i8", 8, 0x78)
+I16 = PackType("i16", 16, 0x77)
+
+NOEXN = AbsHeapType("noexn", "nullexnref", 0x74)
+NOFUNC = AbsHeapType("nofunc", "nullfuncref", 0x73)
+NOEXTERN = AbsHeapType("noextern", "nullexternref", 0x72)
+NONE = AbsHeapType("none", "nullref", 0x71)
+FUNC = AbsHeapType("func", "funcref", 0x70)
+EXTERN = AbsHeapType("extern", "externref", 0x6F)
+ANY = AbsHeapType("any", "anyref", 0x6E)
+EQ = AbsHeapType("eq", "eqref", 0x6D)
+I31 = AbsHeapType("i31", "i31ref", 0x6C)
+STRUCT = AbsHeapType("struct", "structref", 0x6B)
+ARRAY = AbsHeapType("array", "arrayref", 0x6A)
+EXN = AbsHeapType("exn", "exnref", 0x69)
+
+
+class RecIdx(NamedTuple):
+    """A type index relative to its own recursive group (spec: syntax-rectypeidx)."""
+
+    index: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RefType:
+    """Build with :func:`ref`, which interns."""
+
+    null: bool
+    heap: HeapType
+
+    def __repr__(self) -> str:
+        if self.null and isinstance(self.heap, AbsHeapType):
+            return self.heap.short
+        return f"(ref {'null ' if self.null else ''}{self.heap})"
+
+
+@cache
+def ref(null: bool, heap: HeapType) -> RefType:
+    """Return the one reference type with this nullability and heap type."""
+    return RefType(null, heap)
+
+
+@dataclass(frozen=True, slots=True)
+class FieldType:
+    """Spec: syntax-fieldtype."""
+
+    storage: StorageType
+    mutable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FuncType:
+    """Spec: syntax-functype."""
+
+    params: ResultType
+    results: ResultType
+
+    def __repr__(self) -> str:
+        return f"[{' '.join(map(str, self.params))}] -> [{' '.join(map(str, self.results))}]"
+
+
+@dataclass(frozen=True, slots=True)
+class StructType:
+    fields: tuple[FieldType, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayType:
+    field: FieldType
+
+
+@dataclass(frozen=True, slots=True)
+class SubType:
+    """Spec: syntax-subtype; ``supers`` has at most one entry in a valid module."""
+
+    final: bool
+    supers: tuple[HeapType, ...]
+    comp: CompType
+
+
+@dataclass(frozen=True, slots=True)
+class RecType:
+    """Spec: syntax-rectype."""
+
+    subtypes: tuple[SubType, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DefType:
+    """The ``index``-th type of a closed recursive group; interned by ``matching.close_rectype``."""
+
+    rec: RecType
+    index: int
+    sub: SubType  # unrolled: RecIdx replaced by DefType
+
+    @property
+    def comp(self) -> CompType:
+        """The expansion (spec: aux-expand-deftype)."""
+        return self.sub.comp
+
+    def __repr__(self) -> str:
+        return repr(self.sub.comp)
+
+
+HeapType = AbsHeapType | DefType | RecIdx | int
+ValType = NumType | VecType | RefType
+ResultType = tuple[ValType, ...]
+StorageType = NumType | VecType | RefType | PackType
+CompType = FuncType | StructType | ArrayType
+AddrType = NumType
+
+FUNCREF = ref(True, FUNC)
+EXTERNREF = ref(True, EXTERN)
+ANYREF = ref(True, ANY)
+EXNREF = ref(True, EXN)
+
+
+@cache
+def func_deftype(functype: FuncType) -> DefType:
+    """Return the defined type of a plain function type: final, alone in its group, without type indices."""
+    sub = SubType(True, (), functype)
+    return DefType(RecType((sub,)), 0, sub)
+
+
+class Limits(NamedTuple):
+    """``min <= n <= max`` in pages or elements; ``max`` None means absent (spec: syntax-limits)."""
+
+    min: int
+    max: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MemType:
+    """Limits in pages of ``2 ** page_bits`` bytes."""
+
+    limits: Limits
+    addrtype: AddrType = I32
+    shared: bool = False
+    page_bits: int = 16
+
+
+@dataclass(frozen=True, slots=True)
+class TableType:
+    reftype: RefType
+    limits: Limits
+    addrtype: AddrType = I32
+
+
+@dataclass(frozen=True, slots=True)
+class GlobalType:
+    mutable: bool
+    valtype: ValType
+
+
+@dataclass(frozen=True, slots=True)
+class TagType:
+    """``type`` is a type index in syntax, a defined type once closed."""
+
+    type: HeapType
+
+
+ExternType = DefType | TableType | MemType | GlobalType | TagType
+
+
+@dataclass(frozen=True, slots=True)
+class TypeVar:
+    """The one bounded variable that an arrow may hold.
+
+    ``bound`` is ``any`` (every value type: drop), ``numvec`` (numeric or vector: untyped select) or ``ref`` (every
+    reference type: ref.is_null).  The validator binds it from the stack, the generator chooses it.
+    """
+
+    bound: str
+
+    def __repr__(self) -> str:
+        return f"'{self.bound}"
+
+
+class Arrow(NamedTuple):
+    """Instruction type ``pops -> pushes``; ``polymorphic`` means that what follows is unreachable."""
+
+    pops: tuple[Any, ...]
+    pushes: tuple[Any, ...]
+    polymorphic: bool = False
+
+
+_BY_NAME: dict[str, Any] = {t.name: t for t in (I32, I64, F32, F64, V128)} | {
+    h.short: ref(True, h) for h in (FUNC, EXTERN, ANY, EQ, I31, STRUCT, ARRAY, EXN, NONE, NOFUNC, NOEXTERN, NOEXN)
+} | {f"'{b}": TypeVar(b) for b in ("any", "numvec", "ref")}  # fmt: skip
+
+
+@cache
+def arrow(text: str) -> Arrow:
+    """Return the arrow of ``"i32 i64 -> i64"``; ``'any`` is the type variable, a final ``...`` polymorphic."""
+    left, _, right = text.partition("->")
+    polymorphic = right.strip() == "..."
+    pushes: tuple[Any, ...] = () if polymorphic else tuple(_BY_NAME[t] for t in right.split())
+    return Arrow(tuple(_BY_NAME[t] for t in left.split()), pushes, polymorphic)

@@ -1,0 +1,143 @@
+"""What one run did, as plain data: an outcome per step.
+
+Nothing in an oracle raises for a finding; an adapter returns one of these.  Standard library only, syntax of CPython
+3.10.  On the wire an outcome is ``{"kind": "trapped", ...fields}`` and a record ``{"step": i, "outcome": {...}, "data":
+{...}, "us": n}``.  ``data`` holds what the step was asked for: ``wasm`` (base64) of assemble, ``value`` of get, ``bytes``
+(hex) of read, and of observe ``{"instances": {name: {"memories": {export: {"pages": n, "crc": {page: hex}}}, "tables":
+{export: [Value...]}, "globals": {export: Value}}}, "trace": [[host function, [Value...]]...]}`` where ``crc`` has the
+CRC-32 (8 hex digits) of each 4 KiB page that is not all zero, keyed by its decimal number.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Dict, Mapping, Optional, Tuple, Type
+
+__all__ = [
+    "Blocked", "Crashed", "Exhausted", "HostError", "OUTCOMES", "Outcome", "OutcomeError", "Record", "Rejected", "Returned",
+    "Threw", "TimedOut", "Trapped", "Unsupported",
+]  # fmt: skip
+
+
+class OutcomeError(ValueError):
+    """The plain data does not describe an outcome or record."""
+
+
+@dataclass(frozen=True)
+class Returned:
+    """Ended normally with these values (empty for steps other than calls)."""
+
+    values: Tuple[Tuple[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class Trapped:
+    """``trap`` is the suite's phrase (``oracles.traps``), ``where`` (funcidx, offset) if the engine tells it."""
+
+    trap: str
+    where: Optional[Tuple[int, int]] = None
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Threw:
+    """An exception nobody caught: the number of its tag, or None where the engine cannot tell, and its payload."""
+
+    tag: Optional[int]
+    values: Tuple[Tuple[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class HostError:
+    """A host function ended with its ``trap`` action of this id."""
+
+    id: str
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """``stage`` is text, malformed, invalid, unlinkable, or module where an engine cannot tell malformed from invalid."""
+
+    stage: str
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Exhausted:
+    """A limit: ``resource`` is stack, fuel, memory or time."""
+
+    resource: str
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Crashed:
+    """The worker died or broke the protocol; always the last record of a run."""
+
+    signal: Optional[int]
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class TimedOut:
+    """The step passed its wall-clock limit and the worker was killed; always the last record of a run."""
+
+    ms: int
+
+
+@dataclass(frozen=True)
+class Unsupported:
+    """The engine or its adapter cannot do this step."""
+
+    what: str
+
+
+@dataclass(frozen=True)
+class Blocked:
+    """The step names an instance or module that an earlier step failed to make."""
+
+    what: str
+
+
+OUTCOMES: Dict[str, Type[Any]] = {
+    c.__name__.lower(): c
+    for c in (
+        Returned, Trapped, Threw, HostError, Rejected, Exhausted, Crashed, TimedOut, Unsupported, Blocked,
+    )  # fmt: skip
+}
+Outcome = Any  # one of OUTCOMES.values(); a Union in an annotation would name them all again
+
+
+@dataclass(frozen=True)
+class Record:
+    """Outcome and data of one step; ``us`` is the worker's wall time for it."""
+
+    step: int
+    outcome: Outcome
+    data: Optional[Mapping[str, Any]] = None
+    us: int = 0
+
+    def to_json(self) -> Dict[str, Any]:
+        out = {f.name: getattr(self.outcome, f.name) for f in fields(self.outcome)}
+        record: Dict[str, Any] = {"step": self.step, "outcome": {"kind": type(self.outcome).__name__.lower(), **out}}
+        if self.data is not None:
+            record["data"] = self.data
+        if self.us:
+            record["us"] = self.us
+        return record
+
+    @staticmethod
+    def from_json(data: Any) -> "Record":
+        """Return the record described by untrusted plain data, or raise OutcomeError."""
+        try:
+            out = dict(data["outcome"])
+            cls = OUTCOMES[out.pop("kind")]
+            for name in ("values", "where"):
+                if out.get(name) is not None:
+                    out[name] = tuple(tuple(v) if isinstance(v, list) else v for v in out[name])
+            extra = data.get("data")
+            if not isinstance(data["step"], int) or not isinstance(extra, (dict, type(None))):
+                raise OutcomeError("a record has a step number and an object as data")
+            return Record(data["step"], cls(**out), extra, int(data.get("us", 0)))
+        except (KeyError, TypeError, ValueError, AttributeError) as e:
+            raise OutcomeError(f"malformed record: {type(e).__name__}: {str(e)[:200]}") from e
