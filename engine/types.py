@@ -93,7 +93,7 @@ EXN = AbsHeapType("exn", "exnref", 0x69)
 class RecIdx(NamedTuple):
     """A type index relative to its own recursive group (spec: syntax-rectypeidx)."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -174,7 +174,7 @@ class DefType:
         return self.sub.comp
 
     def __repr__(self) -> str:
-        return repr(self.sub.comp)
+        return {FuncType: "<func>", StructType: "<struct>", ArrayType: "<array>"}[type(self.comp)]  # may be recursive
 
 
 HeapType = AbsHeapType | DefType | RecIdx | int
