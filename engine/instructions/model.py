@@ -11,8 +11,11 @@ How ``run`` is called, by effect:
              ``frame.module`` the module instance with ``mems tables globals funcs elems datas`` to index.
 ``CONTROL``  ``run`` is None; ``control`` says what lowering builds.
 
-``type`` is an arrow or a rule ``type(c, *imms) -> Arrow`` over a context with ``local func functype type table mem
-global_ elem data label results tag``, each raising ``InvalidError`` (``unknown local``) where out of range.
+``type`` is an arrow or a rule ``type(c, *imms) -> Arrow`` over a context whose methods give closed types and raise
+``InvalidError`` (``unknown local``) where out of range: ``local(x)`` a value type, ``type(x)`` and ``func(x)`` a DefType,
+``functype(x)`` the FuncType of type index x, ``table mem global_ tag`` their types, ``elem(x)`` a reference type,
+``data(x)`` None, ``label(l)`` and ``results()`` tuples of value types, ``declared(x)`` None or ``undeclared function
+reference``.
 """
 
 from __future__ import annotations

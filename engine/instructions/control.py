@@ -1,0 +1,119 @@
+"""Control instructions (spec: syntax-instr-control).
+
+Their semantics is the shape that lowering builds, told by ``control``; so ``run`` is None and only typing lives here.
+The arrow of ``block``, ``loop`` and ``if`` is that of the whole construct: it pops what the construct takes from outside
+and pushes what is there after its ``end``; whoever walks the body enters it with the parameters of ``blocktype``.  ``else``
+and ``end`` have the empty arrow.  The arrow of ``br_table`` is that of its default label; the walker checks the others,
+because in unreachable code their types need only agree with the stack.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from engine.errors import InvalidError, TrapKind
+from engine.features import MVP
+from engine.instructions.immediates import BLOCKTYPE, BR_TABLE, FUNCIDX, LABELIDX, TABLEIDX, TYPEIDX
+from engine.instructions.model import Control, Effect, Instr, Region
+from engine.matching import matches
+from engine.types import FUNCREF, I32, Arrow, FuncType, RefType, arrow, ref
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from engine.types import ResultType, ValType
+
+__all__ = ["ROWS", "blocktype"]
+
+
+def blocktype(c: Any, bt: ValType | int | None) -> FuncType:
+    """Return the function type that a block type stands for.  Spec: valid-blocktype."""
+    if bt is None:
+        return FuncType((), ())
+    if isinstance(bt, int):
+        functype: FuncType = c.functype(bt)
+        return functype
+    if isinstance(bt, RefType) and isinstance(bt.heap, int):
+        bt = ref(bt.null, c.type(bt.heap))
+    return FuncType((), (bt,))
+
+
+def _block(c: Any, bt: ValType | int | None) -> Arrow:
+    """Spec: valid-block, valid-loop."""
+    t = blocktype(c, bt)
+    return Arrow(t.params, t.results)
+
+
+def _if(c: Any, bt: ValType | int | None) -> Arrow:
+    """Spec: valid-if."""
+    t = blocktype(c, bt)
+    return Arrow((*t.params, I32), t.results)
+
+
+def _br(c: Any, l: int) -> Arrow:  # noqa: E741
+    """Spec: valid-br."""
+    return Arrow(c.label(l), (), True)
+
+
+def _br_if(c: Any, l: int) -> Arrow:  # noqa: E741
+    """Spec: valid-br_if."""
+    ts: ResultType = c.label(l)
+    return Arrow((*ts, I32), ts)
+
+
+def _br_table(c: Any, labels: tuple[tuple[int, ...], int]) -> Arrow:
+    """Spec: valid-br_table."""
+    return Arrow((*c.label(labels[1]), I32), (), True)
+
+
+def _return(c: Any) -> Arrow:
+    """Spec: valid-return."""
+    return Arrow(c.results(), (), True)
+
+
+def _call(c: Any, x: int) -> Arrow:
+    """Spec: valid-call."""
+    t: FuncType = c.func(x).comp
+    return Arrow(t.params, t.results)
+
+
+def _call_indirect(c: Any, y: int, x: int) -> Arrow:
+    """Spec: valid-call_indirect."""
+    table = c.table(x)
+    if not matches(table.reftype, FUNCREF):
+        raise InvalidError(f"type mismatch: call_indirect needs a table of functions, found {table.reftype}")
+    t: FuncType = c.functype(y)
+    return Arrow((*t.params, table.addrtype), t.results)
+
+
+def _control(
+    name: str, opcode: int, control: Control, type: Arrow | Callable[..., Arrow], **rest: Any,
+) -> Instr:  # fmt: skip
+    fields = {"family": "control", "spec": f"exec-{name}", "fuel": 0, "weight": 40} | rest
+    return Instr(name=name, opcode=opcode, control=control, type=type, effect=Effect.CONTROL, **fields)
+
+
+_CALL_INDIRECT_TRAPS = frozenset(
+    {TrapKind.UNDEFINED_ELEMENT, TrapKind.UNINITIALIZED_ELEMENT, TrapKind.INDIRECT_CALL_MISMATCH}
+)
+_NOTHING = arrow("->")
+
+# fmt: off
+ROWS = [
+    _control("unreachable",   0x00, Control.UNREACHABLE, arrow("-> ..."), traps=frozenset({TrapKind.UNREACHABLE}),
+             weight=3),
+    _control("nop",           0x01, Control.NOP,      _NOTHING, weight=5),
+    _control("block",         0x02, Control.BLOCK,    _block, imms=(BLOCKTYPE,)),
+    _control("loop",          0x03, Control.LOOP,     _block, imms=(BLOCKTYPE,)),
+    _control("if",            0x04, Control.IF,       _if, imms=(BLOCKTYPE,), fuel=1),
+    _control("else",          0x05, Control.ELSE,     _NOTHING, spec="exec-if", weight=0),
+    _control("end",           0x0B, Control.END,      _NOTHING, spec="exec-label", weight=0, const=MVP),
+    _control("br",            0x0C, Control.BR,       _br, imms=(LABELIDX,), fuel=1),
+    _control("br_if",         0x0D, Control.BR_IF,    _br_if, imms=(LABELIDX,), fuel=1),
+    _control("br_table",      0x0E, Control.BR_TABLE, _br_table, imms=(BR_TABLE,), fuel=1),
+    _control("return",        0x0F, Control.RETURN,   _return, weight=10),
+    _control("call",          0x10, Control.CALL,     _call, imms=(FUNCIDX,), fuel=1, weight=100),
+    _control("call_indirect", 0x11, Control.CALL,     _call_indirect, imms=(TYPEIDX, TABLEIDX), fuel=1, weight=60,
+             traps=_CALL_INDIRECT_TRAPS, reads=frozenset({Region.TABLE})),
+]
+# fmt: on

@@ -1,0 +1,56 @@
+"""Reference instructions of Wasm 2.0 (spec: syntax-instr-ref).
+
+Null of every reference type is None; a function reference is the function instance itself.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from engine.features import REFERENCE_TYPES
+from engine.instructions.immediates import FUNCIDX, HEAPTYPE
+from engine.instructions.model import Effect, Instr, proposal
+from engine.types import Arrow, arrow, ref
+
+if TYPE_CHECKING:
+    from engine.types import HeapType
+
+__all__ = ["ROWS"]
+
+
+def ref_null(frame: Any, ht: HeapType) -> None:
+    """Spec: exec-ref.null."""
+
+
+def ref_is_null(r: Any) -> int:
+    """Spec: exec-ref.is_null."""
+    return 1 if r is None else 0
+
+
+def ref_func(frame: Any, x: int) -> Any:
+    """Spec: exec-ref.func."""
+    return frame.module.funcs[x]
+
+
+def _ref_null(c: Any, ht: HeapType) -> Arrow:
+    """Spec: valid-ref.null."""
+    return Arrow((), (ref(True, c.type(ht) if isinstance(ht, int) else ht),))
+
+
+def _ref_func(c: Any, x: int) -> Arrow:
+    """Spec: valid-ref.func; the function must be declared outside of function bodies."""
+    t = c.func(x)
+    c.declared(x)
+    return Arrow((), (ref(False, t),))
+
+
+# fmt: off
+ROWS = proposal(REFERENCE_TYPES, [
+    Instr(name="ref.null",    opcode=0xD0, imms=(HEAPTYPE,), type=_ref_null, effect=Effect.STATE, run=ref_null,
+          family="reference", const=REFERENCE_TYPES, spec="exec-ref.null"),
+    Instr(name="ref.is_null", opcode=0xD1, type=arrow("'ref -> i32"), effect=Effect.PURE, run=ref_is_null,
+          family="reference", spec="exec-ref.is_null"),
+    Instr(name="ref.func",    opcode=0xD2, imms=(FUNCIDX,),  type=_ref_func, effect=Effect.STATE, run=ref_func,
+          family="reference", const=REFERENCE_TYPES, spec="exec-ref.func"),
+])
+# fmt: on
