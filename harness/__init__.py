@@ -13,6 +13,6 @@ __version__ = "0.1.0"
 
 
 def baselines() -> Path:
-    """Return the directory of checked-in expectations: the copy in an installed wheel, else ``ci/baselines`` of the checkout."""
+    """Return the directory of checked-in expectations: the copy in an installed wheel, else ``ci/baselines`` itself."""
     installed = Path(__file__).parent / "baselines"
     return installed if installed.is_dir() else Path(__file__).parent.parent / "ci" / "baselines"

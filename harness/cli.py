@@ -1,9 +1,9 @@
 """The command line ``wfuzz``: which commands there are, what the exit codes mean, and nothing of what commands do.
 
-A command lives in ``harness/commands/NAME.py`` and is imported when it is named, so that ``wfuzz --help`` costs no engine.
-It ends with one of the codes of :class:`Exit`: by returning it, by ``sys.exit`` or by ``click``'s ``Context.exit``.  For a
-foreseen failure it raises ``click.UsageError`` (code 2) or :class:`EnvironmentProblem` (code 3).  Whatever else escapes a
-command is our fault: one sentence, code 4, and the traceback where ``--debug`` asks for it.
+A command lives in ``harness/commands/NAME.py`` and is imported when it is named, so that ``wfuzz --help`` costs no
+engine.  It ends with one of the codes of :class:`Exit`: by returning it, by ``sys.exit`` or by ``click``'s
+``Context.exit``.  For a foreseen failure it raises ``click.UsageError`` (code 2) or :class:`EnvironmentProblem` (code 3).
+Whatever else escapes a command is our fault: one sentence, code 4, and the traceback where ``--debug`` asks for it.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Exit(IntEnum):
 
 
 class EnvironmentProblem(click.ClickException):
-    """Something that the machine lacks: an engine, the official suite, space on the disk.  The message says the cure."""
+    """Something that the machine lacks: an engine, the official suite, room on the disk; the message says the cure."""
 
     exit_code = Exit.ENVIRONMENT
 
@@ -71,8 +71,9 @@ class _Lazy(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, COMMANDS[name]) for name in self.list_commands(ctx)])
+        if names := self.list_commands(ctx):
+            with formatter.section("Commands"):
+                formatter.write_dl([(name, COMMANDS[name]) for name in names])
 
 
 _EPILOG = (
