@@ -1,1 +1,1 @@
-"""Placeholder docstring; the owner of this package writes it."""
+"""One engine per file; each module has ``adapter(variant)`` and is imported by name only (``oracles.adapter.load``)."""
