@@ -97,6 +97,7 @@ class Instr:
     """One row.  Identity is equality: a table holds each row once.
 
     ``family`` names the function that made the row (``binop``, ``load``, ...), ``hot`` lets execution inline it,
+    ``nan`` says that a NaN result has bits that the specification leaves open (spec: aux-nans),
     ``const`` tells the feature from which it may stand in a constant expression (None: never), ``fuel`` is the cost
     in a unit model, ``weight`` its relative frequency in generated code, ``spec`` the anchor of its execution rule.
     """
@@ -115,6 +116,7 @@ class Instr:
     bulk: Bulk | None = None
     family: str = ""
     hot: bool = False
+    nan: bool = False
     const: Feature | None = None
     fuel: int = 1
     weight: int = 100

@@ -1,0 +1,57 @@
+"""What may be generated: features, sizes, weights, and the named presets.
+
+A profile is plain data, part of a case's identity: case ``i`` is a function of (seed, i, profile) alone.  Ranges are
+inclusive.  Weights are relative; percentages are 0 to 100.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engine.features import EXECUTED, FeatureSet
+
+__all__ = ["PRESETS", "Profile"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """``work`` bounds the guarded activations of one call, ``trips`` the product of nested loop counts.
+
+    ``nan`` is the profile of NaN results (``oracles.plan.Plan.nan``): ``engine`` leaves them to an option of the engine,
+    ``module`` puts a select after every producer, ``none`` generates no producer.
+    """
+
+    name: str
+    features: FeatureSet = EXECUTED
+    nan: str = "engine"
+    functions: tuple[int, int] = (3, 5)
+    params: tuple[int, int] = (0, 4)
+    results: tuple[int, int] = (0, 3)
+    statements: tuple[int, int] = (2, 6)
+    expression_depth: int = 4
+    nesting: int = 3
+    instructions: int = 120  # per function, about
+    trips: int = 24
+    work: int = 40
+    calls: tuple[int, int] = (8, 12)
+    hosts: tuple[int, int] = (0, 2)
+    globals: tuple[int, int] = (2, 5)
+    memory_percent: int = 85
+    table_percent: int = 75
+    reference_percent: int = 12
+    start_percent: int = 15
+    drop_percent: int = 1
+
+
+PRESETS: dict[str, Profile] = {
+    p.name: p
+    for p in (
+        Profile(name="standard"),
+        Profile(name="module-nan", nan="module"),
+        Profile(name="no-nan", nan="none"),
+        Profile(
+            name="small", functions=(1, 2), statements=(1, 3), expression_depth=3, nesting=1, instructions=40, calls=(3, 6)
+        ),
+        Profile(name="large", functions=(6, 12), statements=(4, 12), instructions=400, nesting=5, calls=(12, 24)),
+    )
+}
