@@ -1,10 +1,10 @@
 """Control instructions (spec: syntax-instr-control).
 
 Their semantics is the shape that lowering builds, told by ``control``; so ``run`` is None and only typing lives here.
-The arrow of ``block``, ``loop`` and ``if`` is that of the whole construct: it pops what the construct takes from outside
-and pushes what is there after its ``end``; whoever walks the body enters it with the parameters of ``blocktype``.  ``else``
-and ``end`` have the empty arrow.  The arrow of ``br_table`` is that of its default label; the walker checks the others,
-because in unreachable code their types need only agree with the stack.
+The arrow of ``block``, ``loop`` and ``if`` is that of the whole construct: it pops what the construct takes from
+outside and pushes what is there after its ``end``; whoever walks the body enters it with the parameters of
+``blocktype``.  ``else`` and ``end`` have the empty arrow.  The arrow of ``br_table`` is that of its default label; the
+walker checks the others, because in unreachable code their types need only agree with the stack.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def _call_indirect(c: Any, y: int, x: int) -> Arrow:
 def _control(
     name: str, opcode: int, control: Control, type: Arrow | Callable[..., Arrow], **rest: Any,
 ) -> Instr:  # fmt: skip
-    fields = {"family": "control", "spec": f"exec-{name}", "fuel": 0, "weight": 40} | rest
+    fields: dict[str, Any] = {"family": "control", "spec": f"exec-{name}", "fuel": 0, "weight": 40} | rest
     return Instr(name=name, opcode=opcode, control=control, type=type, effect=Effect.CONTROL, **fields)
 
 

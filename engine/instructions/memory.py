@@ -1,7 +1,7 @@
 """Memory instructions (spec: syntax-instr-memory).
 
 A load or store row shows how it touches memory: its ``run`` is ``partial(load_n, t, bytes, signed)`` or
-``partial(store_n, t, bytes)``.  Execution derives faster closures from these three facts and is tested equal to ``run``.
+``partial(store_n, t, bytes)``.  Execution derives faster closures from these facts and is tested equal to ``run``.
 Immediates of ``memory.init`` are segment then memory, those of ``memory.copy`` destination then source.
 """
 
@@ -139,7 +139,7 @@ def _fill(c: Any, x: int) -> Arrow:
 
 
 def _row(name: str, opcode: Opcode, feature: Feature, **rest: Any) -> Instr:
-    fields = {"imms": (MEMIDX,), "weight": 40, "spec": f"exec-{name}"} | rest
+    fields: dict[str, Any] = {"imms": (MEMIDX,), "weight": 40, "spec": f"exec-{name}"} | rest
     return Instr(name=name, opcode=opcode, feature=feature, effect=Effect.STATE, family="memory", **fields)
 
 

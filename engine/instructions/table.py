@@ -120,7 +120,7 @@ def _drop(c: Any, x: int) -> Arrow:
 
 
 def _row(name: str, opcode: Opcode, feature: Feature, **rest: Any) -> Instr:
-    fields = {"imms": (TABLEIDX,), "weight": 20, "spec": f"exec-{name}"} | rest
+    fields: dict[str, Any] = {"imms": (TABLEIDX,), "weight": 20, "spec": f"exec-{name}"} | rest
     return Instr(name=name, opcode=opcode, feature=feature, effect=Effect.STATE, family="table", **fields)
 
 

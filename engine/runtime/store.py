@@ -1,0 +1,129 @@
+"""The store (spec: syntax-store), and the explicit limits that keep hostile modules bounded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from engine.errors import ExhaustionError, Resource
+from engine.runtime.globals import GlobalInst
+from engine.runtime.heap import ExternRef
+from engine.runtime.instance import FuncInst, HostFunc, ModuleInst
+from engine.runtime.memory import MemInst
+from engine.runtime.segments import DataInst, ElemInst
+from engine.runtime.table import TableInst
+from engine.runtime.tag import TagInst
+from engine.types import FuncType, func_deftype
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from engine.module import Code, Module
+    from engine.runtime.instance import Caller
+    from engine.types import DefType, GlobalType, MemType, RefType, TableType, TagType
+
+__all__ = ["Config", "Store"]
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Limits of one store, and how it executes.
+
+    ``max_memory_pages`` (of 64 KiB) and ``max_table_elements`` bound each memory and table: a minimum beyond is
+    ``ExhaustionError``, growth beyond gives -1.  ``max_depth`` bounds the nesting of Wasm calls in one activation and
+    ``max_activations`` that of calls from the host into Wasm; both end with "call stack exhausted".  ``max_instances``
+    bounds instantiations.  ``build`` and ``fuel_model`` are execution's; None means the default ones.
+    """
+
+    max_memory_pages: int = 65536
+    max_table_elements: int = 10_000_000
+    max_depth: int = 10_000
+    max_activations: int = 200
+    max_instances: int = 10_000
+    build: Any = None
+    fuel_model: Any = None
+
+
+class Store:
+    """Everything that instances share.  The position of an instance in its list is its address.
+
+    ``fuel_left`` is the budget of the calls to come (None: unmetered), ``activations`` how many calls from the host are
+    under way.
+    """
+
+    __slots__ = (
+        "activations", "config", "datas", "elems", "externs", "fuel_left", "funcs", "globals", "instances", "mems",
+        "tables", "tags",
+    )  # fmt: skip
+
+    def __init__(self, config: Config | None = None) -> None:
+        self.config = config or Config()
+        self.funcs: list[FuncInst | HostFunc] = []
+        self.tables: list[TableInst] = []
+        self.mems: list[MemInst] = []
+        self.globals: list[GlobalInst] = []
+        self.tags: list[TagInst] = []
+        self.elems: list[ElemInst] = []
+        self.datas: list[DataInst] = []
+        self.externs: list[ExternRef] = []
+        self.instances: list[ModuleInst] = []
+        self.fuel_left: int | None = None
+        self.activations = 0
+
+    def alloc_module(self, module: Module, context: Any) -> ModuleInst:
+        """Add an empty instance of ``module``, or raise ExhaustionError where there are too many."""
+        if len(self.instances) >= self.config.max_instances:
+            raise ExhaustionError(Resource.HEAP)
+        self.instances.append(ModuleInst(module, self, context))
+        return self.instances[-1]
+
+    def alloc_func(self, type: DefType, module: ModuleInst, funcidx: int, code: Code) -> FuncInst:
+        """Spec: alloc-func.  ``type`` must expand to a function type."""
+        assert isinstance(type.comp, FuncType)
+        func = FuncInst(len(self.funcs), type, type.comp, module, funcidx, code)
+        self.funcs.append(func)
+        return func
+
+    def alloc_host_func(
+        self, functype: FuncType, call: Callable[[Caller, tuple[Any, ...]], Sequence[Any]],
+    ) -> HostFunc:  # fmt: skip
+        """Add a function of the host; see HostFunc for what ``call`` must do."""
+        func = HostFunc(len(self.funcs), func_deftype(functype), functype, call)
+        self.funcs.append(func)
+        return func
+
+    def alloc_table(self, type: TableType, init: Any = None) -> TableInst:
+        """Spec: alloc-table."""
+        self.tables.append(TableInst(len(self.tables), type, self.config.max_table_elements, init))
+        return self.tables[-1]
+
+    def alloc_mem(self, type: MemType) -> MemInst:
+        """Spec: alloc-mem."""
+        limit_pages = (self.config.max_memory_pages << 16) >> type.page_bits
+        self.mems.append(MemInst(len(self.mems), type, limit_pages))
+        return self.mems[-1]
+
+    def alloc_global(self, type: GlobalType, value: Any) -> GlobalInst:
+        """Spec: alloc-global."""
+        self.globals.append(GlobalInst(len(self.globals), type, value))
+        return self.globals[-1]
+
+    def alloc_tag(self, type: TagType) -> TagInst:
+        """Spec: alloc-tag.  ``type`` is closed."""
+        self.tags.append(TagInst(len(self.tags), type))
+        return self.tags[-1]
+
+    def alloc_elem(self, type: RefType, elems: tuple[Any, ...]) -> ElemInst:
+        """Spec: alloc-elem."""
+        self.elems.append(ElemInst(len(self.elems), type, elems))
+        return self.elems[-1]
+
+    def alloc_data(self, data: bytes) -> DataInst:
+        """Spec: alloc-data."""
+        self.datas.append(DataInst(len(self.datas), data))
+        return self.datas[-1]
+
+    def alloc_extern(self, value: Any) -> ExternRef:
+        """Add an external reference to a value of the host."""
+        self.externs.append(ExternRef(len(self.externs), value))
+        return self.externs[-1]
