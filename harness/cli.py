@@ -2,8 +2,8 @@
 
 A command lives in ``harness/commands/NAME.py`` and is imported when it is named, so that ``wfuzz --help`` costs no
 engine.  It ends with one of the codes of :class:`Exit`: by returning it, by ``sys.exit`` or by ``click``'s
-``Context.exit``.  For a foreseen failure it raises ``click.UsageError`` (code 2) or :class:`EnvironmentProblem` (code 3).
-Whatever else escapes a command is our fault: one sentence, code 4, and the traceback where ``--debug`` asks for it.
+``Context.exit``.  For a foreseen failure it raises ``click.UsageError`` (code 2) or :class:`EnvironmentProblem` (code
+3).  Whatever else escapes a command is our fault: one sentence, code 4, and the traceback where ``--debug`` asks for it.
 """
 
 from __future__ import annotations
