@@ -2,8 +2,8 @@
 
 Their semantics is the shape that lowering builds, told by ``control``; so ``run`` is None and only typing lives here.
 The arrow of ``block``, ``loop`` and ``if`` is that of the whole construct: it pops what the construct takes from
-outside and pushes what is there after its ``end``; whoever walks the body enters it with the parameters of
-``blocktype``.  ``else`` and ``end`` have the empty arrow.  The arrow of ``br_table`` is that of its default label; the
+outside and pushes what is there after its ``end``; whoever walks the body enters it with the parameters of its block
+type.  ``else`` and ``end`` have the empty arrow.  The arrow of ``br_table`` is that of its default label; the
 walker checks the others, because in unreachable code their types need only agree with the stack.
 """
 
@@ -13,40 +13,28 @@ from typing import TYPE_CHECKING, Any
 
 from engine.errors import InvalidError, TrapKind
 from engine.features import MVP
-from engine.instructions.immediates import BLOCKTYPE, BR_TABLE, FUNCIDX, LABELIDX, TABLEIDX, TYPEIDX
+from engine.instructions.immediates import BLOCKTYPE, BRTABLE, FUNCIDX, LABELIDX, LEADING_TABLEIDX, TYPEUSE
 from engine.instructions.model import Control, Effect, Instr, Region
 from engine.matching import matches
-from engine.types import FUNCREF, I32, Arrow, FuncType, RefType, arrow, ref
+from engine.types import FUNCREF, I32, Arrow, arrow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from engine.types import ResultType, ValType
+    from engine.types import FuncType, ResultType, ValType
 
-__all__ = ["ROWS", "blocktype"]
-
-
-def blocktype(c: Any, bt: ValType | int | None) -> FuncType:
-    """Return the function type that a block type stands for.  Spec: valid-blocktype."""
-    if bt is None:
-        return FuncType((), ())
-    if isinstance(bt, int):
-        functype: FuncType = c.functype(bt)
-        return functype
-    if isinstance(bt, RefType) and isinstance(bt.heap, int):
-        bt = ref(bt.null, c.type(bt.heap))
-    return FuncType((), (bt,))
+__all__ = ["ROWS"]
 
 
 def _block(c: Any, bt: ValType | int | None) -> Arrow:
     """Spec: valid-block, valid-loop."""
-    t = blocktype(c, bt)
+    t: FuncType = c.blocktype(bt)
     return Arrow(t.params, t.results)
 
 
 def _if(c: Any, bt: ValType | int | None) -> Arrow:
     """Spec: valid-if."""
-    t = blocktype(c, bt)
+    t: FuncType = c.blocktype(bt)
     return Arrow((*t.params, I32), t.results)
 
 
@@ -110,10 +98,10 @@ ROWS = [
     _control("end",           0x0B, Control.END,      _NOTHING, spec="exec-label", weight=0, const=MVP),
     _control("br",            0x0C, Control.BR,       _br, imms=(LABELIDX,), fuel=1),
     _control("br_if",         0x0D, Control.BR_IF,    _br_if, imms=(LABELIDX,), fuel=1),
-    _control("br_table",      0x0E, Control.BR_TABLE, _br_table, imms=(BR_TABLE,), fuel=1),
+    _control("br_table",      0x0E, Control.BR_TABLE, _br_table, imms=(BRTABLE,), fuel=1),
     _control("return",        0x0F, Control.RETURN,   _return, weight=10),
     _control("call",          0x10, Control.CALL,     _call, imms=(FUNCIDX,), fuel=1, weight=100),
-    _control("call_indirect", 0x11, Control.CALL,     _call_indirect, imms=(TYPEIDX, TABLEIDX), fuel=1, weight=60,
-             traps=_CALL_INDIRECT_TRAPS, reads=frozenset({Region.TABLE})),
+    _control("call_indirect", 0x11, Control.CALL,     _call_indirect, imms=(TYPEUSE, LEADING_TABLEIDX), fuel=1,
+             weight=60, traps=_CALL_INDIRECT_TRAPS, reads=frozenset({Region.TABLE})),
 ]
 # fmt: on

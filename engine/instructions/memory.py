@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.errors import InvalidError, TrapKind
 from engine.features import BULK_MEMORY, MVP, Feature
-from engine.instructions.immediates import DATAIDX, MEMARG, MEMIDX
+from engine.instructions.immediates import DATAIDX, LEADING_MEMIDX, MEMARG, MEMIDX
 from engine.instructions.model import Bulk, Effect, Instr, Region
 from engine.types import F32, F64, I32, I64, Arrow
 from engine.values import from_bits, to_bits
@@ -49,8 +49,9 @@ def memory_size(frame: Any, x: int) -> Any:
 def memory_grow(frame: Any, x: int, n: int) -> int:
     """Spec: exec-memory.grow."""
     mem = frame.module.mems[x]
+    bits: int = mem.type.addrtype.bits
     old: int = mem.grow(n)
-    return old % 2**mem.type.addrtype.bits
+    return old & ((1 << bits) - 1)
 
 
 def memory_init(frame: Any, y: int, x: int, d: int, s: int, n: int) -> None:
@@ -89,8 +90,9 @@ def memarg(c: Any, m: MemArg, bytes: int) -> AddrType:
 
 def load(name: str, opcode: Opcode, t: NumType, *, bytes: int, signed: bool = False, **rest: Any) -> Instr:
     """``address -> t`` from ``bytes`` little-endian bytes, extended by sign or zeros."""
+    arrows = {at: Arrow((at,), (t,)) for at in (I32, I64)}
     return Instr(
-        name=name, opcode=opcode, type=lambda c, m: Arrow((memarg(c, m, bytes),), (t,)), effect=Effect.STATE,
+        name=name, opcode=opcode, type=lambda c, m: arrows[memarg(c, m, bytes)], effect=Effect.STATE,
         run=partial(load_n, t, bytes, signed), imms=(MEMARG,), traps=_OUT_OF_BOUNDS, reads=_MEMORY, family="load",
         hot=True, spec="exec-load-val" if 8 * bytes == t.bits else "exec-load-pack", **rest,
     )  # fmt: skip
@@ -98,8 +100,9 @@ def load(name: str, opcode: Opcode, t: NumType, *, bytes: int, signed: bool = Fa
 
 def store(name: str, opcode: Opcode, t: NumType, *, bytes: int, **rest: Any) -> Instr:
     """``address t ->``, the low ``bytes`` bytes in little-endian order."""
+    arrows = {at: Arrow((at, t), ()) for at in (I32, I64)}
     return Instr(
-        name=name, opcode=opcode, type=lambda c, m: Arrow((memarg(c, m, bytes), t), ()), effect=Effect.STATE,
+        name=name, opcode=opcode, type=lambda c, m: arrows[memarg(c, m, bytes)], effect=Effect.STATE,
         run=partial(store_n, t, bytes), imms=(MEMARG,), traps=_OUT_OF_BOUNDS, writes=_MEMORY, family="store",
         hot=True, spec="exec-store-val" if 8 * bytes == t.bits else "exec-store-pack", **rest,
     )  # fmt: skip
@@ -172,7 +175,7 @@ ROWS = [
     _row("memory.grow",   0x40,       MVP,         type=_grow, run=memory_grow, reads=_MEMORY, writes=_MEMORY,
          bulk=Bulk(0, "page"), weight=20),
     _row("memory.init",   (0xFC, 8),  BULK_MEMORY, type=_init, run=memory_init, reads=_SEGMENT, writes=_MEMORY,
-         traps=_OUT_OF_BOUNDS, imms=(DATAIDX, MEMIDX), bulk=Bulk(2, "byte")),
+         traps=_OUT_OF_BOUNDS, imms=(DATAIDX, LEADING_MEMIDX), bulk=Bulk(2, "byte")),
     _row("data.drop",     (0xFC, 9),  BULK_MEMORY, type=_drop, run=data_drop,   writes=_SEGMENT, imms=(DATAIDX,)),
     _row("memory.copy",   (0xFC, 10), BULK_MEMORY, type=_copy, run=memory_copy, reads=_MEMORY, writes=_MEMORY,
          traps=_OUT_OF_BOUNDS, imms=(MEMIDX, MEMIDX), bulk=Bulk(2, "byte")),

@@ -6,16 +6,16 @@ never on a name.
 
 How ``run`` is called, by effect:
 
-``PURE``     ``run(*operands)`` returns the result, or a tuple where the row pushes several, or None where none.
+``PURE``     ``run(*imms, *operands)`` returns the result, or a tuple where the row pushes several, or None where none.
 ``STATE``    ``run(frame, *imms, *operands)`` likewise; ``frame.locals`` is the list of locals of the activation and
              ``frame.module`` the module instance with ``mems tables globals funcs elems datas`` to index.
 ``CONTROL``  ``run`` is None; ``control`` says what lowering builds.
 
 ``type`` is an arrow or a rule ``type(c, *imms) -> Arrow`` over a context whose methods give closed types and raise
-``InvalidError`` (``unknown local``) where out of range: ``local(x)`` a value type, ``type(x)`` and ``func(x)`` a DefType,
-``functype(x)`` the FuncType of type index x, ``table mem global_ tag`` their types, ``elem(x)`` a reference type,
-``data(x)`` None, ``label(l)`` and ``results()`` tuples of value types, ``declared(x)`` None or ``undeclared function
-reference``.
+``InvalidError`` (``unknown local``) where out of range: ``local(x)`` a value type, ``type(x)`` and ``func(x)`` a
+DefType, ``functype(x)``, ``tag(x)`` and ``blocktype(bt)`` a FuncType, ``table mem global_`` their types, ``elem(x)`` a
+reference type, ``data(x)`` None, ``label(l)`` and ``results()`` tuples of value types, ``declared(x)`` None or
+``undeclared function reference``.
 """
 
 from __future__ import annotations

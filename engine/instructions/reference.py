@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["ROWS"]
 
 
-def ref_null(frame: Any, ht: HeapType) -> None:
+def ref_null(ht: HeapType) -> None:
     """Spec: exec-ref.null."""
 
 
@@ -46,7 +46,7 @@ def _ref_func(c: Any, x: int) -> Arrow:
 
 # fmt: off
 ROWS = proposal(REFERENCE_TYPES, [
-    Instr(name="ref.null",    opcode=0xD0, imms=(HEAPTYPE,), type=_ref_null, effect=Effect.STATE, run=ref_null,
+    Instr(name="ref.null",    opcode=0xD0, imms=(HEAPTYPE,), type=_ref_null, effect=Effect.PURE, run=ref_null,
           family="reference", const=REFERENCE_TYPES, spec="exec-ref.null"),
     Instr(name="ref.is_null", opcode=0xD1, type=arrow("'ref -> i32"), effect=Effect.PURE, run=ref_is_null,
           family="reference", spec="exec-ref.is_null"),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.errors import InvalidError, TrapKind
 from engine.features import BULK_MEMORY, REFERENCE_TYPES, Feature
-from engine.instructions.immediates import ELEMIDX, TABLEIDX
+from engine.instructions.immediates import ELEMIDX, LEADING_TABLEIDX, TABLEIDX
 from engine.instructions.model import Bulk, Effect, Instr, Region
 from engine.matching import matches
 from engine.types import I32, Arrow
@@ -44,8 +44,9 @@ def table_size(frame: Any, x: int) -> Any:
 def table_grow(frame: Any, x: int, r: Any, n: int) -> int:
     """Spec: exec-table.grow."""
     table = frame.module.tables[x]
+    bits: int = table.type.addrtype.bits
     old: int = table.grow(n, r)
-    return old % 2**table.type.addrtype.bits
+    return old & ((1 << bits) - 1)
 
 
 def table_fill(frame: Any, x: int, i: int, r: Any, n: int) -> None:
@@ -129,7 +130,7 @@ ROWS = [
     _row("table.get",  0x25,       REFERENCE_TYPES, type=_get,  run=table_get,  reads=_TABLE, traps=_OUT_OF_BOUNDS),
     _row("table.set",  0x26,       REFERENCE_TYPES, type=_set,  run=table_set,  writes=_TABLE, traps=_OUT_OF_BOUNDS),
     _row("table.init", (0xFC, 12), BULK_MEMORY,     type=_init, run=table_init, reads=_SEGMENT, writes=_TABLE,
-         traps=_OUT_OF_BOUNDS, imms=(ELEMIDX, TABLEIDX), bulk=Bulk(2, "element")),
+         traps=_OUT_OF_BOUNDS, imms=(ELEMIDX, LEADING_TABLEIDX), bulk=Bulk(2, "element")),
     _row("elem.drop",  (0xFC, 13), BULK_MEMORY,     type=_drop, run=elem_drop,  writes=_SEGMENT, imms=(ELEMIDX,)),
     _row("table.copy", (0xFC, 14), BULK_MEMORY,     type=_copy, run=table_copy, reads=_TABLE, writes=_TABLE,
          traps=_OUT_OF_BOUNDS, imms=(TABLEIDX, TABLEIDX), bulk=Bulk(2, "element")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import InvalidError
@@ -11,7 +12,7 @@ from engine.instructions.model import Effect, Instr, Region
 from engine.types import Arrow
 
 if TYPE_CHECKING:
-    from engine.types import GlobalType
+    from engine.types import GlobalType, ValType
 
 __all__ = ["ROWS"]
 
@@ -45,12 +46,27 @@ def global_set(frame: Any, x: int, v: Any) -> None:
     frame.module.globals[x].value = v
 
 
+@cache
+def _push(t: ValType) -> Arrow:
+    return Arrow((), (t,))
+
+
+@cache
+def _pop(t: ValType) -> Arrow:
+    return Arrow((t,), ())
+
+
+@cache
+def _keep(t: ValType) -> Arrow:
+    return Arrow((t,), (t,))
+
+
 def _global_set(c: Any, x: int) -> Arrow:
     """Spec: valid-global.set."""
     t: GlobalType = c.global_(x)
     if not t.mutable:
         raise InvalidError("immutable global: global.set needs a mutable global")
-    return Arrow((t.valtype,), ())
+    return _pop(t.valtype)
 
 
 def _variable(name: str, opcode: int, **rest: Any) -> Instr:
@@ -59,13 +75,13 @@ def _variable(name: str, opcode: int, **rest: Any) -> Instr:
 
 # fmt: off
 ROWS = [
-    _variable("local.get",  0x20, imms=(LOCALIDX,),  type=lambda c, x: Arrow((), (c.local(x),)),
+    _variable("local.get",  0x20, imms=(LOCALIDX,),  type=lambda c, x: _push(c.local(x)),
               run=local_get, reads=_LOCAL, weight=300),
-    _variable("local.set",  0x21, imms=(LOCALIDX,),  type=lambda c, x: Arrow((c.local(x),), ()),
+    _variable("local.set",  0x21, imms=(LOCALIDX,),  type=lambda c, x: _pop(c.local(x)),
               run=local_set, writes=_LOCAL, weight=200),
-    _variable("local.tee",  0x22, imms=(LOCALIDX,),  type=lambda c, x: Arrow((c.local(x),), (c.local(x),)),
+    _variable("local.tee",  0x22, imms=(LOCALIDX,),  type=lambda c, x: _keep(c.local(x)),
               run=local_tee, writes=_LOCAL),
-    _variable("global.get", 0x23, imms=(GLOBALIDX,), type=lambda c, x: Arrow((), (c.global_(x).valtype,)),
+    _variable("global.get", 0x23, imms=(GLOBALIDX,), type=lambda c, x: _push(c.global_(x).valtype),
               run=global_get, reads=_GLOBAL, const=MVP),
     _variable("global.set", 0x24, imms=(GLOBALIDX,), type=_global_set,
               run=global_set, writes=_GLOBAL),

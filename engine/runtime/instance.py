@@ -48,7 +48,7 @@ class ModuleInst:
 
 
 class FuncInst:
-    """A function of a module (spec: syntax-funcinst).  ``lowered`` is what execution makes of ``code`` on first call."""
+    """A function of a module (spec: syntax-funcinst).  ``lowered`` is what execution made of ``code``."""
 
     __slots__ = ("addr", "code", "funcidx", "functype", "lowered", "module", "type")
 
