@@ -2,8 +2,8 @@
 
 A command lives in ``harness/commands/NAME.py`` and is imported when it is named, so that ``wfuzz --help`` costs no
 engine.  It ends with one of the codes of :class:`Exit`: by returning it, by ``sys.exit`` or by ``click``'s
-``Context.exit``.  For a foreseen failure it raises ``click.UsageError`` (code 2) or :class:`EnvironmentProblem` (code
-3).  Whatever else escapes a command is our fault: one sentence, code 4, and the traceback where ``--debug`` asks for it.
+``Context.exit``.  For a foreseen failure it raises ``click.UsageError`` (code 2) or :class:`EnvironmentProblem` (3).
+Whatever else escapes a command is our fault: one sentence, code 4, and the traceback where ``--debug`` asks for it.
 """
 
 from __future__ import annotations
@@ -58,8 +58,20 @@ class EnvironmentProblem(click.ClickException):
     exit_code = Exit.ENVIRONMENT
 
 
+class _ReaderGone(Exception):
+    """Whoever read our output went away, as ``head`` does; click would end with the status of findings."""
+
+
 class _Lazy(click.Group):
     """A group that knows its commands by name and imports one when it is called."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            result: object = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError as e:
+            raise _ReaderGone from e
+        return result
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [name for name in COMMANDS if importlib.util.find_spec(f"harness.commands.{name}")]
@@ -109,7 +121,6 @@ def _run(args: Sequence[str] | None) -> int:
     debug = "--debug" in list(sys.argv[1:] if args is None else args)[:1]
     try:
         result = wfuzz.main(args, prog_name="wfuzz", standalone_mode=False)
-        sys.stdout.flush()
     except click.ClickException as e:
         e.show()
         # click's own 1 would read as "findings"
@@ -117,8 +128,8 @@ def _run(args: Sequence[str] | None) -> int:
     except (KeyboardInterrupt, click.Abort):
         print("wfuzz: interrupted", file=sys.stderr)
         return Exit.INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output went away, as `head` does; the interpreter's last flush must not complain either.
+    except _ReaderGone:
+        # the interpreter's last flush must not complain either
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return Exit.INTERRUPTED
     except OSError as e:
