@@ -2,8 +2,9 @@
 
 An adapter says what it can do (:class:`Description`) and opens a :class:`Session` per plan.  A session answers each
 step through its method ``step_KIND``; a kind without a method is ``Unsupported``.  A method returns an
-:data:`Answer` or raises :class:`Stop` with the outcome.  Everything that must be the same in all engines lives here once: names and what
-failed (``Blocked``), host functions as data, numbering of references, page checksums, the limit of re-entry.
+:data:`Answer` or raises :class:`Stop` with the outcome.  Everything that must be the same in all engines lives here
+once: names and what failed (``Blocked``), host functions as data, numbering of references, page checksums, the limit of
+re-entry.
 
 ``Blocked`` means that nothing ran: the step names a module, instance or export that is not there, or values that do
 not fit its type.  Standard library only, syntax of CPython 3.10: this file is copied into side environments.

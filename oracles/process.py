@@ -1,0 +1,360 @@
+"""Supervision: an engine in a worker process, and every way it can misbehave as an outcome.
+
+:class:`Oracle` runs a plan in its worker and returns the records.  A worker that dies, hangs, breaks the protocol or
+eats memory ends the list with one record that says so; nothing that was answered before is lost, nothing is run twice,
+and the next plan gets a fresh worker.  The worker has its own process group, a clean environment, an empty temporary
+working directory and no descriptor of ours but its two pipes; it dies with the thread that started it.
+
+One loop, :meth:`Oracle._pump`, waits for the worker: it writes what the pipe takes, reads records and stderr, and looks
+at the clock and at the resident size.  There are no threads here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import psutil
+
+from oracles.adapter import Description, OracleId, Unavailable
+from oracles.outcome import Crashed, Exhausted, Outcome, OutcomeError, Record, TimedOut, Unsupported
+from oracles.protocol import Frames, ProtocolError, pack, read_hello
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from oracles.plan import Plan
+
+__all__ = ["Budget", "Oracle"]
+
+WATCH_S = 0.05  # between two looks at the resident size
+START_S = 60.0  # for the first message
+BACKOFF_S = (0.0, 0.05, 0.2, 1.0, 3.0)  # before the n-th start after failures in a row
+TAIL_BYTES = 8192  # of stderr that are kept
+ANSWER_CAP = 128 << 20  # bytes of answers to one plan
+ROOT = Path(__file__).resolve().parents[1]
+OUT_OF_MEMORY = ("memory allocation of", "MemoryError", "bad_alloc", "out of memory", "Cannot allocate memory")
+
+
+class Budget:
+    """What a worker may use: resident bytes (watched) and data segment bytes (enforced by the system)."""
+
+    def __init__(self, rss_bytes: int = 1 << 30, data_bytes: int = 4 << 30) -> None:
+        self.rss_bytes = rss_bytes
+        self.data_bytes = data_bytes
+
+
+class _Ended(Exception):
+    """The worker cannot go on; ``outcome`` says why."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(repr(outcome))
+        self.outcome = outcome
+
+
+class _Worker:
+    """One process with its pipes; ``inbox`` holds messages that have arrived."""
+
+    def __init__(self, oracle_id: str, command: Sequence[str], budget: Budget) -> None:
+        self.directory = tempfile.mkdtemp(prefix="wfuzz-worker-")
+        plan_r, self.to_worker = os.pipe()
+        self.from_worker, record_w = os.pipe()
+        arguments = [oracle_id, "--in", str(plan_r), "--out", str(record_w)]
+        arguments += ["--parent", str(os.getpid()), "--data-bytes", str(budget.data_bytes)]
+        try:
+            self.process = subprocess.Popen(
+                [*command, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                cwd=self.directory,
+                env=self._environment(),
+                pass_fds=(plan_r, record_w),
+                process_group=0,
+            )
+        except OSError as e:
+            os.close(self.to_worker)
+            os.close(self.from_worker)
+            shutil.rmtree(self.directory, ignore_errors=True)
+            raise Unavailable(f"{command[0]} does not start: {e}") from e
+        finally:
+            os.close(plan_r)
+            os.close(record_w)
+        assert self.process.stderr is not None
+        self.stderr = self.process.stderr
+        for fd in (self.to_worker, self.from_worker, self.stderr.fileno()):
+            os.set_blocking(fd, False)
+        self.poll = select.poll()
+        self.poll.register(self.from_worker, select.POLLIN)
+        self.poll.register(self.stderr, select.POLLIN)
+        self.usage = psutil.Process(self.process.pid)
+        self.frames = Frames()
+        self.inbox: list[dict[str, Any]] = []
+        self.received = 0
+        self.tail = b""
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            "PATH": os.defpath,
+            "HOME": self.directory,
+            "TMPDIR": self.directory,
+            "LANG": "C.UTF-8",
+            "PYTHONPATH": str(ROOT),
+            "PYTHONSAFEPATH": "1",
+            "PYTHONHASHSEED": "0",
+        }
+
+    def drain_stderr(self) -> bool:
+        """Keep the end of what the worker printed; return False at its end."""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                part = os.read(self.stderr.fileno(), 65536)
+                if not part:
+                    return False
+                self.tail = (self.tail + part)[-TAIL_BYTES:]
+                if len(part) < 65536:
+                    break
+        return True
+
+    def is_idle(self) -> bool:
+        """Return whether it lives and has nothing to say."""
+        if self.process.poll() is not None or self.inbox or self.frames.pending:
+            return False
+        self.drain_stderr()
+        return not any(fd == self.from_worker for fd, _ in self.poll.poll(0))
+
+    def rss(self) -> int:
+        """Return the resident bytes, 0 once it is gone."""
+        try:
+            return int(self.usage.memory_info().rss)
+        except psutil.Error:
+            return 0
+
+    def kill(self) -> int | None:
+        """End the whole process group, release everything and return the exit status."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, 9)
+        status: int | None = None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            status = self.process.wait(10)
+        self.drain_stderr()
+        self.stderr.close()
+        os.close(self.to_worker)
+        os.close(self.from_worker)
+        shutil.rmtree(self.directory, ignore_errors=True)
+        return status
+
+
+class Oracle:
+    """A supervised engine: ``with Oracle("wasmtime:winch") as oracle: records = oracle.run(plan)``.
+
+    The worker starts with the first use and again after it had to be ended.  ``command`` replaces the way workers are
+    started; it is for tests and for the user's configuration, never taken from a case.  Raises Unavailable where the
+    oracle cannot run here at all.
+    """
+
+    def __init__(self, oracle_id: str, *, command: Sequence[str] | None = None, budget: Budget | None = None) -> None:
+        self.id = oracle_id
+        self.budget = budget or Budget()
+        self.starts = 0
+        self._command = command
+        self._worker: _Worker | None = None
+        self._description: Description | None = None
+        self._failures = 0  # in a row, without a record between
+        self._why = ""  # the last of them
+        self._ident = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def description(self) -> Description:
+        """Who answers and what it can do; starts the worker if need be."""
+        if self._description is None:
+            self.start()
+        assert self._description is not None
+        return self._description
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of the live worker."""
+        return None if self._worker is None else self._worker.process.pid
+
+    def start(self) -> None:
+        """Make sure that a worker is up, with back-off after failures; raise Unavailable if it does not get there."""
+        while self._worker is None:
+            if self._failures >= len(BACKOFF_S):
+                raise Unavailable(f"{self.id}: {self._failures} workers in a row failed; {self._why}")
+            time.sleep(BACKOFF_S[self._failures])
+            self._start_once()
+
+    def _start_once(self) -> None:
+        worker = _Worker(self.id, self._command or _command(self.id), self.budget)
+        self.starts += 1
+        self._worker = worker
+        try:
+            hello = self._message(b"", START_S)
+            answer = read_hello(hello)
+        except (_Ended, ProtocolError) as e:
+            self._why = str(self._end(e))
+            return
+        if isinstance(answer, str):
+            self.close()
+            raise Unavailable(answer)
+        self._description = answer
+
+    def close(self) -> None:
+        """End the worker, if there is one."""
+        if self._worker is not None:
+            self._worker.kill()
+            self._worker = None
+
+    def run(self, plan: Plan, *, deadline_s: float | None = None) -> list[Record]:
+        """Return one record per step; a worker that failed ends the list with the record of the step at fault.
+
+        ``deadline_s`` is the wall time for each step, ``plan.limits.step_ms`` by default.  If the worker fails after
+        its last step, the failure is one more record with the number of steps as its step.
+        """
+        limit_s = plan.limits.step_ms / 1000 if deadline_s is None else deadline_s
+        self._ident += 1
+        try:
+            request = pack({"id": self._ident, "plan": plan.to_json()})
+        except ProtocolError as e:
+            return [Record(0, Unsupported(f"plan: {e}"))]
+        if self._worker is not None and not self._worker.is_idle():
+            self.close()  # it died or talked between two plans: not the next plan's fault
+        self.start()
+        assert self._worker is not None
+        self._worker.received = 0
+        records: list[Record] = []
+        try:
+            self._collect(request, len(plan.steps), limit_s, records)
+            self._failures = 0
+        except (_Ended, ProtocolError) as e:
+            if records:
+                self._failures = 0
+            records.append(Record(len(records), self._end(e)))
+        return records
+
+    def _collect(self, request: bytes, steps: int, limit_s: float, records: list[Record]) -> None:
+        """Send the request and append records until the worker says end."""
+        while True:
+            message = self._message(request, limit_s)
+            request = b""
+            if message.get("id") != self._ident:
+                raise ProtocolError(f"answer to {str(message.get('id'))[:20]} instead of {self._ident}")
+            if "record" in message:
+                try:
+                    record = Record.from_json(message["record"])
+                except OutcomeError as e:
+                    raise ProtocolError(str(e)) from e
+                if record.step != len(records) or record.step >= steps:
+                    raise ProtocolError(f"record of step {record.step} instead of {len(records)} of {steps}")
+                records.append(record)
+            elif "fault" in message:
+                raise _Ended(Crashed(None, f"the adapter is broken: {str(message['fault'])[-TAIL_BYTES:]}"))
+            elif message.get("stopped") == "memory" and message.get("end") == len(records):
+                raise _Ended(Exhausted("memory", "the worker ran out of memory"))
+            elif message.get("end") == len(records) == steps:
+                return
+            else:
+                raise ProtocolError(f"neither record nor end after {len(records)} of {steps} records")
+
+    def _message(self, request: bytes, limit_s: float) -> dict[str, Any]:
+        """Return the next message, writing ``request`` meanwhile, within ``limit_s``."""
+        worker = self._worker
+        assert worker is not None
+        if not worker.inbox:
+            self._pump(worker, request, limit_s)
+        return worker.inbox.pop(0)
+
+    def _pump(self, worker: _Worker, request: bytes, limit_s: float) -> None:
+        """Wait until a message is in the inbox or raise what ended the worker."""
+        view = memoryview(request)
+        if view:
+            worker.poll.register(worker.to_worker, select.POLLOUT)
+        now = time.monotonic()
+        deadline, look = now + limit_s, now + WATCH_S
+        while not worker.inbox:
+            for fd, event in worker.poll.poll(max(1.0, 1000 * (min(deadline, look) - now))):
+                if fd == worker.to_worker:
+                    view = self._write(worker, view, event)
+                elif fd == worker.from_worker:
+                    self._read(worker)
+                elif not worker.drain_stderr():
+                    worker.poll.unregister(fd)
+            now = time.monotonic()
+            if now >= look:
+                look = now + WATCH_S
+                rss = worker.rss()
+                if rss > self.budget.rss_bytes:
+                    raise _Ended(Exhausted("memory", f"the worker reached {rss >> 20} MiB"))
+            if now >= deadline and not worker.inbox:
+                raise _Ended(TimedOut(int(limit_s * 1000)))
+        if view:
+            raise ProtocolError("an answer before the end of the request")
+
+    def _write(self, worker: _Worker, view: memoryview, event: int) -> memoryview:
+        if view and event & select.POLLOUT:
+            with contextlib.suppress(BlockingIOError, BrokenPipeError):
+                view = view[os.write(worker.to_worker, view) :]
+        if not view or not event & select.POLLOUT:  # all written, or nobody reads: then its end says more
+            worker.poll.unregister(worker.to_worker)
+        return view
+
+    def _read(self, worker: _Worker) -> None:
+        try:
+            data = os.read(worker.from_worker, 1 << 20)
+        except BlockingIOError:
+            return
+        if not data:
+            raise _Ended(Crashed(None))
+        worker.received += len(data)
+        if worker.received > ANSWER_CAP:
+            raise ProtocolError(f"more than {ANSWER_CAP} bytes of answers to one plan")
+        worker.inbox.extend(worker.frames.feed(data))
+
+    def _end(self, cause: Exception) -> Outcome:
+        """End the worker and return the outcome of its step."""
+        worker, self._worker = self._worker, None
+        assert worker is not None
+        self._failures += 1
+        if isinstance(cause, _Ended) and isinstance(cause.outcome, Crashed) and not cause.outcome.text:
+            return self._autopsy(worker)
+        worker.kill()
+        if isinstance(cause, _Ended):
+            return cause.outcome
+        return Crashed(None, f"protocol error: {cause}")
+
+    def _autopsy(self, worker: _Worker) -> Outcome:
+        """Return what ended a worker that closed its output."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            worker.process.wait(2)  # it may still be writing its last words
+        still_alive = worker.process.poll() is None
+        partial = worker.frames.pending
+        status = worker.kill()
+        text = worker.tail.decode("utf-8", "replace").strip()
+        if any(phrase in text for phrase in OUT_OF_MEMORY):
+            return Exhausted("memory", text)
+        if partial:
+            text = f"died inside a frame ({partial} bytes); {text}"
+        if still_alive or status is None:
+            return Crashed(None, f"closed its output; {text}")
+        return Crashed(-status if status < 0 else None, text or f"exit status {status}")
+
+
+def _command(oracle_id: str) -> list[str]:
+    """Return the command that starts a worker of ours."""
+    OracleId.parse(oracle_id)
+    return [sys.executable, "-m", "oracles.worker"]
