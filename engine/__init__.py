@@ -1,1 +1,50 @@
-"""Placeholder docstring; the owner of this package writes it."""
+"""A WebAssembly engine in pure Python, exact to the bit: its public face.
+
+``decode`` bytes to a module, ``validate`` it, ``instantiate`` it in a ``Store``, ``invoke`` its exported functions.
+The names below are public, everything else is internal.  They are imported on first use, so that whoever needs only
+the types or the errors does not load the rest.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from engine.binary import decode, encode
+    from engine.errors import (
+        EngineBug,
+        ExhaustionError,
+        InvalidError,
+        LinkError,
+        MalformedError,
+        Trap,
+        TrapKind,
+        UncaughtException,
+        UnsupportedError,
+        WasmError,
+    )
+    from engine.execution.calls import invoke
+    from engine.execution.instantiate import instantiate, resolve
+    from engine.runtime.store import Config, Store
+    from engine.validation import validate
+
+__all__ = [
+    "Config", "EngineBug", "ExhaustionError", "InvalidError", "LinkError", "MalformedError", "Store", "Trap",
+    "TrapKind", "UncaughtException", "UnsupportedError", "WasmError", "decode", "encode", "instantiate", "invoke",
+    "resolve", "validate",
+]  # fmt: skip
+
+_HOMES = {
+    "decode": "engine.binary", "encode": "engine.binary", "validate": "engine.validation",
+    "instantiate": "engine.execution.instantiate", "resolve": "engine.execution.instantiate",
+    "invoke": "engine.execution.calls", "Config": "engine.runtime.store", "Store": "engine.runtime.store",
+}  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOMES.get(name, "engine.errors")), name)
+    globals()[name] = value
+    return value

@@ -13,15 +13,17 @@ from engine.errors import EngineBug, LinkError
 from engine.execution.calls import invoke
 from engine.instructions.model import Effect
 from engine.matching import matches_extern
-from engine.module import Active, Declare
+from engine.module import Active, Declare, FuncImport
 from engine.runtime.globals import GlobalInst
 from engine.runtime.instance import FuncInst, HostFunc
 from engine.runtime.memory import MemInst
 from engine.runtime.table import TableInst
+from engine.runtime.tag import TagInst
+from engine.types import GlobalType, MemType, TableType, TagType
 from engine.validation.context import Context
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from engine.module import Expr, Import, Module
     from engine.runtime.instance import ExternVal, ModuleInst
@@ -67,11 +69,11 @@ def _unknown(imported: Import) -> LinkError:
 
 def _import_types(module: Module, context: Context) -> list[ExternType]:
     """Return the closed type of each import, in order."""
-    spaces: dict[str, Any] = {
-        "FuncImport": iter(context.funcs), "TableType": iter(context.tables), "MemType": iter(context.mems),
-        "GlobalType": iter(context.globals), "TagType": iter(context.tags),
+    spaces: dict[type, Iterator[Any]] = {
+        FuncImport: iter(context.funcs), TableType: iter(context.tables), MemType: iter(context.mems),
+        GlobalType: iter(context.globals), TagType: iter(context.tags),
     }  # fmt: skip
-    return [next(spaces[type(imported.desc).__name__]) for imported in module.imports]
+    return [next(spaces[type(imported.desc)]) for imported in module.imports]
 
 
 def _check_imports(module: Module, context: Context, imports: Sequence[ExternVal]) -> None:
@@ -118,6 +120,12 @@ def _evaluate(instance: ModuleInst, expr: Expr) -> Any:
 
 # -- allocation
 
+# The index space of an external value, by its class and by its kind in an export.
+_SPACES: dict[type | str, str] = {
+    FuncInst: "funcs", HostFunc: "funcs", TableInst: "tables", MemInst: "mems", GlobalInst: "globals", TagInst: "tags",
+    "func": "funcs", "table": "tables", "mem": "mems", "global": "globals", "tag": "tags",
+}  # fmt: skip
+
 
 def _allocate(store: Store, instance: ModuleInst, imports: Sequence[ExternVal]) -> None:
     """Fill the index spaces: imports, then what the module defines.  Spec: alloc-module.
@@ -128,14 +136,14 @@ def _allocate(store: Store, instance: ModuleInst, imports: Sequence[ExternVal]) 
     module, context = instance.module, instance.context
     instance.types = context.types
     for externval in imports:
-        _space(instance, externval).append(externval)
+        getattr(instance, _SPACES[type(externval)]).append(externval)
     for typeidx, code in zip(module.funcs, module.codes, strict=True):
         funcidx = len(instance.funcs)
         instance.funcs.append(store.alloc_func(context.type(typeidx), instance, funcidx, code))
     for memtype in module.mems:
         instance.mems.append(store.alloc_mem(memtype))
-    for tag in module.tags:
-        instance.tags.append(store.alloc_tag(context.tags[len(instance.tags)]))
+    for tagtype in context.tags[len(instance.tags) :]:
+        instance.tags.append(store.alloc_tag(tagtype))
     for global_ in module.globals:
         globaltype = context.globals[len(instance.globals)]
         instance.globals.append(store.alloc_global(globaltype, _evaluate(instance, global_.init)))
@@ -149,27 +157,7 @@ def _allocate(store: Store, instance: ModuleInst, imports: Sequence[ExternVal]) 
     for data in module.datas:
         instance.datas.append(store.alloc_data(data.init))
     for export in module.exports:
-        instance.exports[export.name] = _exported(instance, export.kind, export.index)
-
-
-def _space(instance: ModuleInst, externval: ExternVal) -> list[Any]:
-    """Return the index space that an external value belongs to."""
-    if isinstance(externval, (FuncInst, HostFunc)):
-        return instance.funcs
-    if isinstance(externval, TableInst):
-        return instance.tables
-    if isinstance(externval, MemInst):
-        return instance.mems
-    return instance.globals if isinstance(externval, GlobalInst) else instance.tags
-
-
-def _exported(instance: ModuleInst, kind: str, index: int) -> ExternVal:
-    spaces: dict[str, list[Any]] = {
-        "func": instance.funcs, "table": instance.tables, "mem": instance.mems, "global": instance.globals,
-        "tag": instance.tags,
-    }  # fmt: skip
-    externval: ExternVal = spaces[kind][index]
-    return externval
+        instance.exports[export.name] = getattr(instance, _SPACES[export.kind])[export.index]
 
 
 # -- segments
