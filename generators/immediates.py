@@ -1,8 +1,8 @@
 """One chooser per immediate kind.
 
-Choosing happens twice.  ``domain`` lists, under a context, the immediates that matter to typing (every local, every memory,
-every heap type), so that a row's own type rule can be asked once for each of them; ``fill`` then draws what typing does not
-see (a constant's value, an offset).  A new immediate kind is one entry in each table.
+Choosing happens twice. ``domain`` lists, under a context, the immediates that matter to typing (every local, every
+memory, every heap type), so that a row's own type rule can be asked once for each of them; ``fill`` then draws what
+typing does not see (a constant's value, an offset). A new immediate kind is one entry in each table.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from engine.instructions.model import Instr
     from engine.validation.context import Context
+    from generators.palette import Option
     from generators.source import Source
 
 __all__ = ["domain", "fill", "fills"]
@@ -50,18 +51,13 @@ def domain(row: Instr, c: Context) -> Iterable[tuple[Any, ...]]:
     return product(*(_DOMAINS[imm.name](c) for imm in row.imms))
 
 
-def _memarg(source: Source, row: Instr, value: MemArg) -> MemArg:
-    """Offset mostly 0 or small (dense aliasing); alignment any that is legal.  A small base makes big offsets rare."""
-    offset = (0, 0, 0, source.below(16), source.below(64))[source.below(5)] if source.chance(50) else 0
-    return MemArg(source.below(_natural_alignment(row) + 1), offset, value.mem)
+def _memarg(source: Source, option: Option, value: MemArg) -> MemArg:
+    """Offset mostly 0 or small (dense aliasing); alignment any that is legal."""
+    offset = source.below((1, 16, 64)[source.below(3)]) if source.chance(50) else 0
+    return MemArg(source.below(option.width.bit_length()), offset, value.mem)
 
 
-def _natural_alignment(row: Instr) -> int:
-    """The greatest legal alignment exponent, asked of the row's own type rule elsewhere; here from its width."""
-    return (row.access_bytes - 1).bit_length()
-
-
-_FILLS: dict[str, Callable[[Source, Instr, Any], Any]] = {
+_FILLS: dict[str, Callable[[Source, Option, Any], Any]] = {
     "memarg": _memarg,
     "i32": lambda source, _, __: choose_bits(source, I32),
     "i64": lambda source, _, __: choose_bits(source, I64),
@@ -75,9 +71,9 @@ def fills(row: Instr) -> bool:
     return any(imm.name in _FILLS for imm in row.imms)
 
 
-def fill(source: Source, row: Instr, imms: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return the immediates with every part drawn that typing does not see."""
+def fill(source: Source, option: Option) -> tuple[Any, ...]:
+    """Return the immediates of ``option`` with every part drawn that typing does not see."""
     return tuple(
-        _FILLS[imm.name](source, row, value) if imm.name in _FILLS else value
-        for imm, value in zip(row.imms, imms, strict=True)
+        _FILLS[imm.name](source, option, value) if imm.name in _FILLS else value
+        for imm, value in zip(option.row.imms, option.imms, strict=True)
     )

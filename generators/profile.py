@@ -1,7 +1,7 @@
 """What may be generated: features, sizes, weights, and the named presets.
 
-A profile is plain data, part of a case's identity: case ``i`` is a function of (seed, i, profile) alone.  Ranges are
-inclusive.  Weights are relative; percentages are 0 to 100.
+A profile is plain data, part of a case's identity: case ``i`` is a function of (seed, i, profile) alone. Ranges are
+inclusive. Weights are relative; percentages are 0 to 100.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ __all__ = ["PRESETS", "Profile"]
 class Profile:
     """``work`` bounds the guarded activations of one call, ``trips`` the product of nested loop counts.
 
-    ``nan`` is the profile of NaN results (``oracles.plan.Plan.nan``): ``engine`` leaves them to an option of the engine,
-    ``module`` puts a select after every producer, ``none`` generates no producer.
+    ``nan`` is the profile of NaN results (``oracles.plan.Plan.nan``): ``engine`` leaves them to an option of the
+    engine, ``module`` puts a select after every producer, ``none`` generates no producer.
     """
 
     name: str
@@ -50,7 +50,13 @@ PRESETS: dict[str, Profile] = {
         Profile(name="module-nan", nan="module"),
         Profile(name="no-nan", nan="none"),
         Profile(
-            name="small", functions=(1, 2), statements=(1, 3), expression_depth=3, nesting=1, instructions=40, calls=(3, 6)
+            name="small",
+            functions=(1, 2),
+            statements=(1, 3),
+            expression_depth=3,
+            nesting=1,
+            instructions=40,
+            calls=(3, 6),
         ),
         Profile(name="large", functions=(6, 12), statements=(4, 12), instructions=400, nesting=5, calls=(12, 24)),
     )

@@ -1,12 +1,13 @@
 """Where decisions come from: one typed, bounded, recorded, replayable choice tape.
 
-Every random decision of the project is a *choice*: an integer in ``0 <= choice < bound``.  A :class:`Source` takes choices
-from a PRNG (fresh) or from a tape (replay) and records what it gave, so that the tape alone rebuilds the case.  Two rules
-make a tape shrink well, and every generator keeps them: choice 0 is the simplest alternative, and an exhausted tape
-answers 0, so that any prefix of a tape, and any tape with values lowered, still describes a (simpler) case.
+Every random decision of the project is a *choice*: an integer in ``0 <= choice < bound``. A :class:`Source` takes
+choices from a PRNG (fresh) or from a tape (replay) and records what it gave, so that the tape alone rebuilds the
+case. Two rules make a tape shrink well, and every generator keeps them: choice 0 is the simplest alternative, and
+an exhausted tape answers 0, so that any prefix of a tape, and any tape with values lowered, still describes a
+(simpler) case.
 
-``spans`` marks the choices that belong to one function, statement or expression; a reducer deletes whole spans.
-The PRNG is used through ``getrandbits`` alone, whose stream is the same on every CPython.
+``spans`` marks the choices that belong to one function, statement or expression; a reducer deletes whole spans. The
+PRNG is used through ``getrandbits`` alone, whose stream is the same on every CPython.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ def seed_bits(*parts: int | str) -> int:
 class Source:
     """A stream of choices.  ``tape`` is what was given so far, ``spans`` the labelled ranges of it.
 
-    After ``limit`` choices every further one is 0 and is not recorded (``exhausted`` is then true): whatever a generator
-    does, its work is bounded.
+    After ``limit`` choices every further one is 0 and is not recorded (``exhausted`` is then true): whatever a
+    generator does, its work is bounded.
     """
 
     __slots__ = ("_next", "exhausted", "limit", "spans", "tape")

@@ -1,7 +1,7 @@
 """Interesting values of each type, as bits: zero and one first, then edges of the operations, then anything.
 
-An engine is wrong at edges far more often than in the middle, and at *pairs* of edges (``INT_MIN / -1``, ``-0`` with ``+0``)
-more often still; so the tables are short enough for a pair to come up.
+An engine is wrong at edges far more often than in the middle, and at *pairs* of edges (``INT_MIN / -1``, ``-0``
+with ``+0``) more often still; so the tables are short enough for a pair to come up.
 """
 
 from __future__ import annotations

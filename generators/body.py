@@ -1,0 +1,449 @@
+"""Typed bodies from the table: one function body per :class:`Body`.
+
+The shape is a tree: an expression of a wanted type picks a row that pushes it and makes its operands; a statement
+leaves the stack as it found it. Several results (calls, blocks of a function type) are consumed from the top by
+stores to locals. So a body is valid by construction and hardly anything it computes is dropped.
+
+Termination is by construction too, because most engines have no fuel. Every loop counts a local of its own down,
+the product of nested counts is bounded by the profile. A call may go to a later function, or to a *guarded* one,
+which begins by taking one unit from the global ``work`` and returns defaults when there is none; from inside a loop
+only to a guarded one or to a leaf. The plan sets ``work`` again before each call.
+
+Choice 0 is the simplest alternative everywhere: a constant 0, no statement, no nesting.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from engine.module import In
+from engine.types import F32, I32, FuncType, NumType, ValType
+from generators.build import ELSE, END, const, default_expr, instr
+from generators.immediates import fill
+from generators.palette import Choices, Role, list_options
+from generators.values import choose_bits, choose_sharp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from generators.palette import Option
+    from generators.signature import Signatures
+    from generators.source import Source
+
+__all__ = ["Body"]
+
+
+class _Label:
+    """A label in scope: the types a branch to it carries, and whether a branch may be emitted freely."""
+
+    __slots__ = ("free", "types")
+
+    def __init__(self, types: tuple[ValType, ...], free: bool) -> None:
+        self.types = types
+        self.free = free
+
+
+class Body:
+    """Generates the body of function ``index``; ``locals`` grows by the counters and temporaries it needs."""
+
+    def __init__(self, source: Source, module: Signatures, index: int, declared: Sequence[ValType]) -> None:
+        self.source = source
+        self.module = module
+        self.profile = module.profile
+        self.index = index
+        self.functype: FuncType = module.functype(index)
+        self.locals: list[ValType] = [*self.functype.params, *declared]
+        self.visible = len(self.locals)  # counters and temporaries come behind and are nobody else's
+        self.out: list[In] = []
+        self.labels: list[_Label] = [_Label(self.functype.results, True)]
+        self.trips = 1
+        self.budget = self.profile.instructions
+        self.uses_work = False
+        self._temporaries: dict[ValType, int] = {}
+        c = module.context.function(self.functype, [(1, t) for t in declared])
+        options = list(list_options(module.palette.local_rows, c))
+        self.local_leaves = {
+            t: Choices(o for o in options if o.pushes == (t,) and not o.pops) for t in set(self.locals)
+        }
+        self.local_tees = {t: Choices(o for o in options if o.pushes == (t,) and o.pops) for t in set(self.locals)}
+        self.local_sets = {t: Choices(o for o in options if not o.pushes and o.pops == (t,)) for t in set(self.locals)}
+        self._list_calls()
+
+    def _list_calls(self) -> None:
+        may = self.module.may_call
+        calls = self.module.palette.calls
+        self.calls = {loop: Choices(o for o in calls if may(self.index, o, loop)) for loop in (False, True)}
+        self.call_producers = {
+            loop: {
+                t: Choices(o for o in choices.options if o.pushes == (t,)) for t in {p for o in calls for p in o.pushes}
+            }
+            for loop, choices in self.calls.items()
+        }
+
+    # -- whole function
+
+    def generate(self) -> tuple[In, ...]:
+        """Return the body, ``end`` included."""
+        if self.module.is_guarded(self.index):
+            self._guard()
+        self.statements(self.profile.nesting)
+        for t in self.functype.results:
+            self.expr(t, self.profile.expression_depth)
+        self.out.append(END)
+        return tuple(self.out)
+
+    def _guard(self) -> None:
+        work = self.module.work
+        self.uses_work = True
+        self.emit("global.get", work)
+        self.emit("i32.eqz")
+        self.emit("if", None)
+        self.out.extend(default_expr(t) for t in self.functype.results)
+        self.emit("return")
+        self.out.append(END)
+        self.emit("global.get", work)
+        self.out.append(const(I32, 1))
+        self.emit("i32.sub")
+        self.emit("global.set", work)
+
+    def emit(self, name: str, *imms: Any) -> None:
+        """Append the instruction of this name; for the few shapes that the generator itself prescribes."""
+        self.out.append(instr(name, *imms))
+
+    # -- statements
+
+    def statements(self, nesting: int) -> None:
+        """Append some statements."""
+        low, high = self.profile.statements
+        count = self.source.between(0, high) if nesting < self.profile.nesting else self.source.between(low, high)
+        for _ in range(count):
+            if len(self.out) >= self.budget or self.source.exhausted:
+                return
+            start = len(self.source.tape)
+            self.statement(nesting)
+            self.source.mark(start, "statement")
+
+    def statement(self, nesting: int) -> None:
+        """Append one statement."""
+        menu: list[Callable[[int], None]] = [self._effect] * 7 + [self._set_local] * 5 + [self._call] * 3
+        if nesting > 0:
+            menu += [self._if] * 3 + [self._loop] * 2 + [self._block] * 2 + [self._switch, self._typed_block]
+        menu += [self._branch_if]
+        self.source.choose(menu)(nesting - 1)
+
+    def _effect(self, _: int) -> None:
+        effects = self.module.palette.effects
+        if effects:
+            self.option(effects.choose(self.source), self.profile.expression_depth)
+        else:
+            self._set_local(_)
+
+    def _set_local(self, _: int) -> None:
+        if not self.visible:
+            return
+        t = self.locals[self.source.below(self.visible)]
+        self.expr(t, self.profile.expression_depth)
+        self.consume(t)
+
+    def _call(self, _: int) -> None:
+        calls = self.calls[self.trips > 1]
+        if calls:
+            option = calls.choose(self.source)
+            self.option(option, self.profile.expression_depth - 1)
+            for t in reversed(option.pushes):
+                self.consume(t)
+        else:
+            self._effect(_)
+
+    def consume(self, t: ValType) -> None:
+        """Append what takes one value of type ``t`` from the stack, a drop only where nothing else can."""
+        sets = self.local_sets.get(t)
+        if sets and not self.source.chance(self.profile.drop_percent):
+            option = sets.choose(self.source)
+            self.out.append(In(option.row, option.imms))
+        else:
+            x = self.module.sink(t)
+            if x is not None:
+                self.emit("global.set", x)
+            elif sets is not None or t in self._temporaries:
+                self.emit("drop")
+            else:
+                self.emit("local.set", self.temporary(t))
+
+    def _if(self, nesting: int) -> None:
+        self.condition()
+        self.emit("if", None)
+        self._arm((), nesting)
+        if self.source.chance(50):
+            self.out.append(ELSE)
+            self._arm((), nesting)
+        self.out.append(END)
+
+    def _arm(self, types: tuple[ValType, ...], nesting: int) -> None:
+        self.labels.append(_Label(types, True))
+        self.statements(nesting)
+        if self.source.chance(12):
+            self._leave()
+        else:
+            for t in types:
+                self.expr(t, 2)
+        self.labels.pop()
+
+    def _leave(self) -> None:
+        """End an arm by a transfer of control; what follows would be dead code."""
+        free = [l for l in range(len(self.labels)) if self.labels[-1 - l].free]
+        how = self.source.below(8)
+        if how == 7:
+            self.emit("unreachable")
+        elif how >= 5:
+            for t in self.functype.results:
+                self.expr(t, 1)
+            self.emit("return")
+        else:
+            l = self.source.choose(free)
+            for t in self.labels[-1 - l].types:
+                self.expr(t, 1)
+            self.emit("br", l)
+
+    def _branch_if(self, _: int) -> None:
+        free = [l for l in range(len(self.labels)) if self.labels[-1 - l].free]
+        l = self.source.choose(free)
+        types = self.labels[-1 - l].types
+        for t in types:
+            self.expr(t, 1)
+        self.condition()
+        self.emit("br_if", l)
+        for t in reversed(types):
+            self.consume(t)
+
+    def _block(self, nesting: int) -> None:
+        self.emit("block", None)
+        self._arm((), nesting)
+        self.out.append(END)
+
+    def _switch(self, nesting: int) -> None:
+        """Nested blocks, a br_table out of the innermost one, and an arm behind each."""
+        arms = self.source.between(1, 3)
+        for _ in range(arms + 1):
+            self.emit("block", None)
+            self.labels.append(_Label((), True))
+        self.expr(I32, 1 if self.source.chance(30) else 0)
+        if self.source.chance(60):
+            self.out.append(const(I32, self.source.choose((3, 7, 1))))
+            self.emit("i32.and")
+        targets = tuple(self.source.below(arms + 1) for _ in range(self.source.between(0, 4)))
+        self.emit("br_table", (targets, self.source.below(arms + 1)))
+        for arm in range(arms + 1):
+            self.labels.pop()
+            self.out.append(END)
+            if arm < arms:
+                self.statements(0)
+                if arm < arms - 1 and self.source.chance(50):
+                    self.emit("br", arms - 1 - arm)
+
+    def _typed_block(self, nesting: int) -> None:
+        """A block of a function type of the module: operands in, results out, consumed from the top."""
+        typeidx = self.source.below(len(self.module.functypes))
+        t = self.module.functypes[typeidx]
+        for p in t.params:
+            self.expr(p, 1)
+        self.emit("block", typeidx)
+        self.labels.append(_Label(t.results, True))
+        for p in reversed(t.params):
+            self.consume(p)
+        self.statements(nesting)
+        for r in t.results:
+            self.expr(r, 2)
+        self.labels.pop()
+        self.out.append(END)
+        for r in reversed(t.results):
+            self.consume(r)
+
+    def _loop(self, nesting: int) -> None:
+        room = self.profile.trips // self.trips
+        if room < 2:
+            self._block(nesting)
+            return
+        trips = self.source.between(2, min(room, 8))
+        counter = self._new_local(I32)
+        self.out.append(const(I32, trips))
+        self.emit("local.set", counter)
+        self.emit("loop", None)
+        self.labels.append(_Label((), False))
+        self.trips *= trips
+        self.statements(nesting)
+        self.trips //= trips
+        self._count(counter)
+        self.emit("br_if", 0)
+        self.labels.pop()
+        self.out.append(END)
+
+    def _count(self, counter: int) -> None:
+        """Push whether the loop goes on; signed, so that a count already at its end stays there."""
+        self.emit("local.get", counter)
+        self.out.append(const(I32, 1))
+        self.emit("i32.sub")
+        self.emit("local.tee", counter)
+        self.out.append(const(I32, 0))
+        self.emit("i32.gt_s")
+
+    def _new_local(self, t: ValType) -> int:
+        self.locals.append(t)
+        return len(self.locals) - 1
+
+    def temporary(self, t: ValType) -> int:
+        """Return the index of a local of this type that no choice sees."""
+        if t not in self._temporaries:
+            self._temporaries[t] = self._new_local(t)
+        return self._temporaries[t]
+
+    # -- expressions
+
+    def expr(self, t: ValType, depth: int) -> None:
+        """Append what pushes one value of type ``t``."""
+        source = self.source
+        start = len(source.tape)
+        how = source.below(16)
+        if how < 3 or len(self.out) >= self.budget + 60:
+            self._constant(t)
+        elif how < 6 or depth <= 0:
+            self._leaf(t)
+        elif how < 15:
+            self._operation(t, depth)
+        else:
+            self._construct(t, depth)
+        source.mark(start, "expr")
+
+    def _constant(self, t: ValType) -> None:
+        if isinstance(t, NumType):
+            self.out.append(const(t, choose_bits(self.source, t)))
+        else:
+            self.out.append(default_expr(t))
+
+    def _leaf(self, t: ValType) -> None:
+        locals_ = self.local_leaves.get(t)
+        if locals_ and not self.source.chance(25):
+            option = locals_.choose(self.source)
+            self.out.append(In(option.row, option.imms))
+            return
+        leaves = self.module.palette.leaves[t]
+        if leaves:
+            self.option(leaves.choose(self.source), 0)
+        else:
+            self._constant(t)
+
+    def _operation(self, t: ValType, depth: int) -> None:
+        source = self.source
+        if source.chance(8):
+            calls = self.call_producers[self.trips > 1].get(t)
+            if calls:
+                self.option(calls.choose(source), depth - 1)
+                return
+        if source.chance(6):
+            tees = self.local_tees.get(t)
+            if tees:
+                self.option(tees.choose(source), depth - 1)
+                return
+        producers = self.module.palette.producers[t]
+        if producers:
+            self.option(producers.choose(source), depth - 1)
+        else:
+            self._leaf(t)
+
+    def _construct(self, t: ValType, depth: int) -> None:
+        """A block, an if or a branch out of a block that gives one ``t``."""
+        how = self.source.below(3)
+        if how == 0:
+            self.emit("block", t)
+            self._arm((t,), 0)
+        elif how == 1:
+            self.condition()
+            self.emit("if", t)
+            self._arm((t,), 0)
+            self.out.append(ELSE)
+            self._arm((t,), 0)
+        else:
+            self.emit("block", t)
+            self.labels.append(_Label((t,), True))
+            self.expr(t, depth - 1)
+            self.condition()
+            self.emit("br_if", 0)
+            self.consume(t)
+            self.expr(t, depth - 1)
+            self.labels.pop()
+        self.out.append(END)
+
+    def condition(self) -> None:
+        """Append an i32 used as a truth value."""
+        self.expr(I32, 2)
+
+    def option(self, option: Option, depth: int) -> None:
+        """Append the operands of ``option``, then the instruction with its immediates filled."""
+        source = self.source
+        row, imms = option.row, option.imms
+        if option.fills:
+            imms = fill(source, option)
+        pops = option.pops
+        if len(pops) > 1 and pops[0] is pops[1] and isinstance(pops[0], NumType) and source.chance(10):
+            for t in pops:
+                self.out.append(const(t, choose_sharp(source, t)) if isinstance(t, NumType) else default_expr(t))
+        else:
+            for t, role in zip(pops, option.roles, strict=True):
+                if role is Role.VALUE:
+                    self.expr(t, depth)
+                else:
+                    self._aimed(t, role, option, imms)
+        self.out.append(In(row, imms))
+        if row.nan and self.profile.nan == "module":
+            self._canonicalise(option.pushes[0])
+
+    def _aimed(self, t: ValType, role: Role, option: Option, imms: tuple[Any, ...]) -> None:
+        """Append an operand that is an address, an index or a length: mostly in bounds, often at an edge."""
+        source = self.source
+        how = source.below(32)
+        if role is Role.ADDRESS:
+            self._address(t, how, option, imms)
+        elif role is Role.DELTA:
+            self.out.append(const(t, source.choose((0, 1, 2, 1 << 16, 0xFFFF))))
+        elif role is Role.LENGTH:
+            self._small(t, 8 if how < 16 else 64) if how < 30 else self.expr(t, 1)
+        else:
+            self._small(t, 8 if how < 30 else 16) if how < 31 else self.expr(t, 1)
+
+    def _small(self, t: ValType, bound: int) -> None:
+        """Append a value below ``bound`` (a power of two): a constant or a masked expression."""
+        source = self.source
+        if source.chance(30):
+            self.expr(t, 1)
+            self.out.append(const(t, bound - 1))
+            self.emit(f"{t}.and")
+        else:
+            self.out.append(const(t, source.below(bound)))
+
+    def _address(self, t: ValType, how: int, option: Option, imms: tuple[Any, ...]) -> None:
+        source = self.source
+        width = option.width or 1
+        offset = next((m.offset for m in imms if hasattr(m, "offset")), 0)
+        if how < 26:
+            self._small(t, 32 if how < 16 else 256)
+        elif how < 29:  # the last access in bounds, one before it, or the first beyond it
+            size = self.module.memory_bytes()
+            self.out.append(const(t, max(0, size - width - offset + source.choose((0, 0, -1, 1)))))
+        elif how < 31:  # the same edge after growth
+            self.emit("memory.size", 0)
+            self.out.append(const(t, 16))
+            self.emit(f"{t}.shl")
+            self.out.append(const(t, max(0, width + offset + source.choose((0, 0, 1, -1)))))
+            self.emit(f"{t}.sub")
+        else:
+            self.expr(t, 1)
+
+    def _canonicalise(self, t: ValType) -> None:
+        """Replace a NaN on the stack by the canonical one (NaN profile ``module``)."""
+        x = self.temporary(t)
+        self.emit("local.tee", x)
+        self.out.append(const(t, 0x7FC00000 if t is F32 else 0x7FF8 << 48))
+        self.emit("local.get", x)
+        self.emit("local.get", x)
+        self.emit(f"{t}.eq")
+        self.emit("select")

@@ -1,0 +1,132 @@
+"""A whole case: module and plan from one choice tape.
+
+The plan instantiates the module with host functions as data, then calls exported functions with boundary arguments
+on that one long-lived instance, observing all visible state after every step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from engine.binary import encode
+from engine.module import Code
+from engine.types import EXTERNREF, RefType
+from generators.body import Body
+from generators.signature import HOST_MODULE, Signatures
+from generators.values import choose_bits
+from oracles.plan import HOST, HostFunc, Limits, Plan, Step, Value
+
+if TYPE_CHECKING:
+    from engine.module import Module
+    from engine.types import ValType
+    from generators.profile import Profile
+    from generators.source import Source
+
+__all__ = ["Generated", "generate"]
+
+INSTANCE = "m"
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """A generated case: the abstract module, its bytes, and the plan that runs it."""
+
+    module: Module
+    wasm: bytes
+    plan: Plan
+
+
+def generate(source: Source, profile: Profile) -> Generated:
+    """Return the case that the choices of ``source`` describe."""
+    signatures = Signatures(source, profile)
+    module, guards = _with_bodies(source, signatures)
+    wasm = encode(module)
+    plan = Plan(
+        steps=tuple(_steps(source, signatures, guards)),
+        modules={INSTANCE: wasm},
+        hosts={i.name: _host(source, signatures, x) for x, i in enumerate(signatures.imports)},
+        features=tuple(sorted(f.name for f in profile.features)),
+        nan=profile.nan,
+        limits=Limits(memory_pages=16, table_elements=1000),
+    )
+    return Generated(module, wasm, plan)
+
+
+def _with_bodies(source: Source, signatures: Signatures) -> tuple[Module, bool]:
+    """Return the module with its bodies, and whether any takes from ``work``."""
+    codes = []
+    guards = False
+    for x in range(signatures.imported, len(signatures.funcs)):
+        with source.span("function"):
+            count = source.between(1, 4)
+            declared = [signatures.choose_valtype() for _ in range(count)]
+            body = Body(source, signatures, x, declared)
+            instructions = body.generate()
+        guards = guards or body.uses_work
+        runs = tuple((1, t) for t in body.locals[len(body.functype.params) :])
+        codes.append(Code(runs, instructions))
+    return replace_codes(signatures.module, codes), guards
+
+
+def replace_codes(module: Module, codes: list[Code]) -> Module:
+    """Return the module with these bodies."""
+    return replace(module, codes=tuple(codes))
+
+
+def _argument(source: Source, t: ValType) -> Value:
+    if isinstance(t, RefType):
+        number = source.choose((None, 0, 1, 2)) if t is EXTERNREF else None
+        return (str(t), number)
+    assert not isinstance(t, RefType)
+    bits: int = choose_bits(source, t)  # type: ignore[arg-type]
+    return (str(t), format(bits, f"0{t.bits // 4}x"))
+
+
+def _host(source: Source, signatures: Signatures, x: int) -> HostFunc:
+    """Record the call, mix the results, and now and then write, set, grow, call back or trap."""
+    t = signatures.functype(x)
+    actions: list[tuple[Any, ...]] = [("record",), ("mix", source.below(1 << 16))]
+    with source.span("host"):
+        how = source.below(10)
+        if how == 5 and signatures.mems:
+            actions.append(("mem.write", INSTANCE, "m0", source.below(64), format(source.bits(32), "08x")))
+        elif how == 6:
+            numeric = [k for k, g in enumerate(signatures.globals[: signatures.work]) if _settable(g)]
+            if numeric:
+                k = source.choose(numeric)
+                value = _argument(source, signatures.globals[k].type.valtype)
+                actions.append(("global.set", INSTANCE, f"g{k}", value))
+        elif how == 7 and signatures.mems:
+            actions.append(("mem.grow", INSTANCE, "m0", source.below(2)))
+        elif how == 8:
+            guarded = [f for f in range(signatures.imported, len(signatures.funcs)) if signatures.is_guarded(f)]
+            if guarded:
+                f = source.choose(guarded)
+                args = [_argument(source, p) for p in signatures.functype(f).params]
+                actions.append(("call", INSTANCE, f"f{f}", args))
+        elif how == 9:
+            actions.append(("trap", f"host{x}", source.between(1, 3)))
+    return HostFunc(tuple(map(str, t.params)), tuple(map(str, t.results)), tuple(actions))
+
+
+def _settable(g: Any) -> bool:
+    return bool(g.type.mutable) and not isinstance(g.type.valtype, RefType)
+
+
+def _steps(source: Source, signatures: Signatures, guards: bool) -> list[Step]:
+    work = ("i32", format(signatures.profile.work, "08x"))
+    steps = [
+        Step("instantiate", {"instance": INSTANCE, "module": INSTANCE, "imports": {HOST_MODULE: [HOST]}}),
+        Step("observe", {}),
+    ]
+    callable_ = [x for x in range(signatures.imported, len(signatures.funcs)) if x != signatures.start]
+    for _ in range(source.between(*signatures.profile.calls)):
+        with source.span("call"):
+            x = source.choose(callable_)
+            args = [_argument(source, p) for p in signatures.functype(x).params]
+            if guards:
+                steps.append(Step("set", {"instance": INSTANCE, "export": "work", "value": work}))
+            steps.append(Step("call", {"instance": INSTANCE, "export": f"f{x}", "args": args}))
+            steps.append(Step("observe", {}))
+    return steps

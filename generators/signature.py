@@ -1,0 +1,216 @@
+"""The shape of a module, chosen before any body: types, imports, functions, memories, tables, globals, segments.
+
+Bodies ask it what exists, which palette they draw from, and which calls keep a module terminating. Everything
+defined is exported, so that an observer sees all state.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.instructions.model import Region
+from engine.module import Active, Data, Elem, Export, FuncImport, Global, Import, In, Module, Passive, Table
+from engine.types import (
+    EXTERNREF,
+    FUNCREF,
+    I32,
+    FuncType,
+    GlobalType,
+    Limits,
+    MemType,
+    RecType,
+    RefType,
+    SubType,
+    TableType,
+    ValType,
+)  # fmt: skip
+from engine.validation.context import Context
+from generators.build import END, const, default_expr, extended_const, ref_func
+from generators.palette import NUMERIC, Palette
+from generators.values import choose_bits
+
+if TYPE_CHECKING:
+    from engine.module import Expr
+    from engine.types import NumType
+    from generators.palette import Option
+    from generators.profile import Profile
+    from generators.source import Source
+
+__all__ = ["Signatures"]
+
+HOST_MODULE = "host"
+
+
+class Signatures:
+    """``functypes`` are the types by type index, ``imported`` the number of host functions, ``work`` the index of the
+    global that bounds guarded activations (always the last global)."""
+
+    def __init__(self, source: Source, profile: Profile) -> None:
+        self.source = source
+        self.profile = profile
+        self.functypes: list[FuncType] = []
+        self.imports: list[Import] = []
+        self.funcs: list[int] = []  # type index by function index, imports first
+        self.flags: list[str] = []  # by function index: plain, guarded or leaf
+        self._choose_functions()
+        self._choose_memory()
+        self._choose_tables()
+        self._choose_globals()
+        self._choose_segments()
+        self.module = self.assemble()
+        self.context = Context.of_module(self.module, profile.features)
+        self.palette = Palette(self.context, profile)
+
+    # -- choices
+
+    def _typeidx(self, t: FuncType) -> int:
+        if t not in self.functypes:
+            self.functypes.append(t)
+        return self.functypes.index(t)
+
+    def choose_valtype(self) -> ValType:
+        """Return a value type: mostly a number, sometimes a reference."""
+        if self.source.chance(self.profile.reference_percent):
+            return self.source.choose((EXTERNREF, FUNCREF))
+        return self.source.choose(NUMERIC)
+
+    def _functype(self) -> FuncType:
+        source, profile = self.source, self.profile
+        params = tuple(self.choose_valtype() for _ in range(source.between(*profile.params)))
+        count = source.choose((1, 1, 1, 1, 0, 1, 2, 3, 0, 2))
+        low, high = profile.results
+        return FuncType(params, tuple(self.choose_valtype() for _ in range(min(max(count, low), high))))
+
+    def _choose_functions(self) -> None:
+        source = self.source
+        for k in range(source.between(*self.profile.hosts)):
+            t = self._functype()
+            numeric = FuncType(t.params, tuple(r for r in t.results if not isinstance(r, RefType)))
+            self.imports.append(Import(HOST_MODULE, f"h{k}", FuncImport(self._typeidx(numeric))))
+            self.funcs.append(self._typeidx(numeric))
+            self.flags.append("leaf")
+        self.imported = len(self.imports)
+        for _ in range(source.between(*self.profile.functions)):
+            with source.span("signature"):
+                reuse = self.functypes and source.chance(25)
+                self.funcs.append(source.below(len(self.functypes)) if reuse else self._typeidx(self._functype()))
+                self.flags.append(source.choose(("plain", "guarded", "leaf")))
+        self.start: int | None = None
+        if source.chance(self.profile.start_percent):
+            self.start = len(self.funcs)
+            self.funcs.append(self._typeidx(FuncType((), ())))
+            self.flags.append("plain")
+
+    def _choose_memory(self) -> None:
+        source = self.source
+        self.mems: list[MemType] = []
+        if source.chance(self.profile.memory_percent):
+            low = source.choose((1, 1, 1, 1, 1, 1, 2, 0))
+            high = low + source.choose((1, 0, 2, 3))
+            self.mems.append(MemType(Limits(low, high)))
+
+    def _choose_tables(self) -> None:
+        source = self.source
+        self.tables: list[TableType] = []
+        for reftype in (FUNCREF, EXTERNREF):
+            if source.chance(self.profile.table_percent // (1 if reftype is FUNCREF else 3)):
+                low = source.choose((8, 4, 10, 2, 16))
+                self.tables.append(TableType(reftype, Limits(low, low + source.choose((4, 0, 8)))))
+
+    def _choose_globals(self) -> None:
+        source = self.source
+        self.globals: list[Global] = []
+        for _ in range(source.between(*self.profile.globals)):
+            t = self.choose_valtype()
+            mutable = not source.chance(20)
+            if isinstance(t, RefType):
+                self.globals.append(Global(GlobalType(mutable, t), (default_expr(t), END)))
+            else:
+                self.globals.append(Global(GlobalType(mutable, t), self._constant_expr(t)))
+        self.work = len(self.globals)
+        self.globals.append(Global(GlobalType(True, I32), (const(I32, 0), END)))
+
+    def _constant_expr(self, t: NumType) -> Expr:
+        """A constant, or with extended constants now and then a small sum."""
+        first = const(t, choose_bits(self.source, t))
+        extended = [r for r in extended_const(t) if r.const in self.profile.features]
+        if extended and self.source.chance(20):
+            return (first, const(t, choose_bits(self.source, t)), In(self.source.choose(extended)), END)
+        return (first, END)
+
+    def _choose_segments(self) -> None:
+        source = self.source
+        self.datas: list[Data] = []
+        if self.mems:
+            for _ in range(source.below(3)):
+                init = source.bits(8 * source.choose((8, 0, 16, 1))) if source.chance(90) else 0
+                content = init.to_bytes((init.bit_length() + 7) // 8, "little")
+                room = self.mems[0].limits.min > 0
+                active = room and source.chance(60)
+                offset = (const(I32, source.below(48)), END)
+                self.datas.append(Data(content, Active(0, offset) if active else Passive()))
+        self.elems: list[Elem] = []
+        callable_ = [x for x, flag in enumerate(self.flags) if flag != "plain"]
+        for x, table in enumerate(self.tables):
+            if table.reftype is not FUNCREF or not callable_:
+                continue
+            room = table.limits.min
+            for mode in (Active(x, (const(I32, source.below(3)), END)), Passive()):
+                size = source.between(0, room - 2) if isinstance(mode, Active) else source.below(5)
+                refs = tuple((ref_func(source.choose(callable_)), END) for _ in range(size))
+                self.elems.append(Elem(FUNCREF, refs, mode))
+
+    # -- what bodies ask
+
+    def functype(self, x: int) -> FuncType:
+        """Return the type of function ``x``."""
+        return self.functypes[self.funcs[x]]
+
+    def is_guarded(self, x: int) -> bool:
+        """Tell whether function ``x`` takes a unit of ``work`` on entry."""
+        return self.flags[x] == "guarded"
+
+    def may_call(self, caller: int, option: Option, in_loop: bool) -> bool:
+        """Tell whether this call keeps every execution bounded (see ``generators.body``)."""
+        if self.flags[caller] == "leaf":
+            return False
+        if Region.TABLE in option.row.reads:
+            return True  # tables hold guarded functions and leaves only
+        callee = option.imms[0]
+        if callee == self.start:
+            return False
+        return self.flags[callee] != "plain" or (callee > caller and not in_loop)
+
+    def sink(self, t: ValType) -> int | None:
+        """Return a mutable global of type ``t`` that takes values nobody wants, or None."""
+        for x, g in enumerate(self.globals[: self.work]):
+            if g.type.mutable and g.type.valtype is t:
+                return x
+        return None
+
+    def memory_bytes(self) -> int:
+        """Return the initial size of the memory."""
+        return self.mems[0].limits.min << 16
+
+    # -- the module
+
+    def assemble(self) -> Module:
+        """Return the module without bodies; everything defined is exported."""
+        exports = [Export(f"f{x}", "func", x) for x in range(self.imported, len(self.funcs)) if x != self.start]
+        exports += [Export(f"m{x}", "mem", x) for x in range(len(self.mems))]
+        exports += [Export(f"t{x}", "table", x) for x in range(len(self.tables))]
+        exports += [Export(f"g{x}", "global", x) for x in range(self.work)]
+        exports.append(Export("work", "global", self.work))
+        return Module(
+            types=tuple(RecType((SubType(True, (), t),)) for t in self.functypes),
+            imports=tuple(self.imports),
+            funcs=tuple(self.funcs[self.imported :]),
+            tables=tuple(Table(t) for t in self.tables),
+            mems=tuple(self.mems),
+            globals=tuple(self.globals),
+            exports=tuple(exports),
+            start=self.start,
+            elems=tuple(self.elems),
+            datas=tuple(self.datas),
+            data_count=len(self.datas) if self.datas else None,
+        )
