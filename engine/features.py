@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 __all__ = [
-    "BULK_MEMORY", "EXCEPTIONS", "EXECUTED", "EXTENDED_CONST", "FEATURES", "FUNCTION_REFERENCES", "GC", "MEMORY64",
-    "MULTI_MEMORY", "MULTI_VALUE", "MUTABLE_GLOBALS", "MVP", "REFERENCE_TYPES", "RELAXED_SIMD", "SATURATING_FLOAT",
+    "BULK_MEMORY", "CUSTOM_PAGE_SIZES", "EXCEPTIONS", "EXECUTED", "EXTENDED_CONST", "FEATURES",
+    "FUNCTION_REFERENCES", "GC", "MEMORY64", "MULTI_MEMORY", "MULTI_VALUE", "MUTABLE_GLOBALS", "MVP", "REFERENCE_TYPES", "RELAXED_SIMD", "SATURATING_FLOAT",
     "SIGN_EXTENSION", "SIMD", "TAIL_CALL", "THREADS", "WASM_1", "WASM_2", "WASM_3", "Feature", "FeatureSet",
 ]  # fmt: skip
 
@@ -43,6 +43,7 @@ GC = Feature("gc", "structs, arrays, i31, recursive types and casts")
 EXCEPTIONS = Feature("exceptions", "tags, throw, try_table, exnref")
 RELAXED_SIMD = Feature("relaxed-simd", "vector instructions with a set of allowed results")
 THREADS = Feature("threads", "shared memories and atomic instructions")
+CUSTOM_PAGE_SIZES = Feature("custom-page-sizes", "memories with pages of one byte")
 
 FeatureSet = frozenset[Feature]
 
@@ -52,4 +53,4 @@ WASM_3: FeatureSet = WASM_2 | {
     EXTENDED_CONST, TAIL_CALL, MULTI_MEMORY, MEMORY64, FUNCTION_REFERENCES, GC, EXCEPTIONS, RELAXED_SIMD,
 }  # fmt: skip
 EXECUTED: FeatureSet = (WASM_2 - {SIMD}) | {EXTENDED_CONST}
-FEATURES: dict[str, Feature] = {f.name: f for f in sorted(WASM_3 | {THREADS}, key=lambda f: f.name)}
+FEATURES: dict[str, Feature] = {f.name: f for f in sorted(WASM_3 | {THREADS, CUSTOM_PAGE_SIZES}, key=lambda f: f.name)}
