@@ -13,6 +13,7 @@ not fit its type.  Standard library only, syntax of CPython 3.10: this file is c
 from __future__ import annotations
 
 import importlib
+import re
 import zlib
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Mapping, Optional, Protocol, Tuple
@@ -69,7 +70,7 @@ class OracleId:
         """Return the parts of an id, or raise Unavailable."""
         head, _, variant = text.partition(":")
         name, _, version = head.partition("@")
-        if not all(part.replace(".", "").replace("-", "").isalnum() for part in (name, version or "x", variant or "x")):
+        if not all(re.fullmatch(r"[\w.=-]+", part, re.ASCII) for part in (name, version or "x", variant or "x")):
             raise Unavailable(f"{text!r} is not an oracle id: NAME[@VERSION][:VARIANT]")
         return OracleId(name, version, variant)
 
