@@ -1,11 +1,11 @@
 """What one run did, as plain data: an outcome per step.
 
 Nothing in an oracle raises for a finding; an adapter returns one of these.  Standard library only, syntax of CPython
-3.10.  On the wire an outcome is ``{"kind": "trapped", ...fields}`` and a record ``{"step": i, "outcome": {...}, "data":
-{...}, "us": n}``.  ``data`` holds what the step was asked for: ``wasm`` (base64) of assemble, ``value`` of get, ``bytes``
-(hex) of read, and of observe ``{"instances": {name: {"memories": {export: {"pages": n, "crc": {page: hex}}}, "tables":
-{export: [Value...]}, "globals": {export: Value}}}, "trace": [[host function, [Value...]]...]}`` where ``crc`` has the
-CRC-32 (8 hex digits) of each 4 KiB page that is not all zero, keyed by its decimal number.
+3.10.  On the wire an outcome is ``{"kind": "trapped", ...fields}`` and a record ``{"step": i, "outcome": {...},
+"data": {...}, "us": n}``.  ``data`` holds what the step was asked for: ``wasm`` (base64) of assemble, ``value`` of get,
+``bytes`` (hex) of read, and of observe ``{"instances": {name: {"memories": {export: {"pages": n, "crc": {page: hex}}},
+"tables": {export: [Value...]}, "globals": {export: Value}}}, "trace": [[host function, [Value...]]...]}`` where ``crc``
+has the CRC-32 (8 hex digits) of each 4 KiB page that is not all zero, keyed by its decimal number.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from dataclasses import dataclass, fields
 from typing import Any, Dict, Mapping, Optional, Tuple, Type
 
 __all__ = [
-    "Blocked", "Crashed", "Exhausted", "HostError", "OUTCOMES", "Outcome", "OutcomeError", "Record", "Rejected", "Returned",
-    "Threw", "TimedOut", "Trapped", "Unsupported",
+    "Blocked", "Crashed", "Exhausted", "HostError", "OUTCOMES", "Outcome", "OutcomeError", "Record", "Rejected",
+    "Returned", "Threw", "TimedOut", "Trapped", "Unsupported",
 ]  # fmt: skip
 
 
@@ -56,7 +56,7 @@ class HostError:
 
 @dataclass(frozen=True)
 class Rejected:
-    """``stage`` is text, malformed, invalid, unlinkable, or module where an engine cannot tell malformed from invalid."""
+    """``stage`` is text, malformed, invalid, unlinkable, or module where an engine does not tell malformed from invalid."""
 
     stage: str
     text: str = ""
@@ -99,12 +99,8 @@ class Blocked:
     what: str
 
 
-OUTCOMES: Dict[str, Type[Any]] = {
-    c.__name__.lower(): c
-    for c in (
-        Returned, Trapped, Threw, HostError, Rejected, Exhausted, Crashed, TimedOut, Unsupported, Blocked,
-    )  # fmt: skip
-}
+_ALL = (Returned, Trapped, Threw, HostError, Rejected, Exhausted, Crashed, TimedOut, Unsupported, Blocked)
+OUTCOMES: Dict[str, Type[Any]] = {c.__name__.lower(): c for c in _ALL}
 Outcome = Any  # one of OUTCOMES.values(); a Union in an annotation would name them all again
 
 

@@ -1,9 +1,9 @@
 """What to run, as plain data: the one language between case, engine and oracle.
 
 A :class:`Plan` has named modules (binary, valid or not), texts for the engine's own assembler, host functions as
-data, and ordered steps on *named* instances.  A worker answers one record per step (``oracles.outcome``).  A step kind or
-host action that a worker lacks is ``Unsupported`` for that step, never a failure of the case.  Standard library only,
-syntax of CPython 3.10: this file is copied into side environments.  The JSON form is described in
+data, and ordered steps on *named* instances.  A worker answers one record per step (``oracles.outcome``).  A step kind
+or host action that a worker lacks is ``Unsupported`` for that step, never a failure of the case.  Standard library
+only, syntax of CPython 3.10: this file is copied into side environments.  The JSON form is described in
 ``docs/oracle-protocol.md`` and ``docs/schemas/plan.schema.json``.
 
 Values cross as ``(type, payload)``.  Numbers and vectors: the bits as lower-case hex digits of fixed width, most
@@ -103,8 +103,8 @@ class Limits:
     """Bounds that every engine is asked to keep; reaching one is a ``limit``, not a finding.
 
     ``memory_pages`` and ``table_elements`` bound each memory and table (growth beyond gives -1), ``step_ms`` one step's
-    wall time, ``fuel`` one call's budget where the engine meters (None: unmetered), ``depth`` nested Wasm calls in engines
-    that let it be set.
+    wall time, ``fuel`` one call's budget where the engine meters (None: unmetered), ``depth`` nested Wasm calls in
+    engines that let it be set.
     """
 
     memory_pages: int = 1024
@@ -212,8 +212,8 @@ def host_mix(seed: int, args: List[Value], results: Tuple[str, ...]) -> List[Val
     """Return the results of a ``mix`` action: a function of ``seed`` and the argument bits alone.
 
     Every engine's worker computes the same: ``h`` starts at ``seed``; each 64-bit word of each argument (low word
-    first, a null reference is 0, reference ``n`` is ``n + 1``) does ``h = ((h ^ word) * 0x9E3779B97F4A7C15 + 1) mod 2**64``,
-    then ``h ^= h >> 29``.  Result ``i`` takes the low bits of ``h`` after ``i + 1`` further rounds with word ``i``.  A
+    first, a null reference is 0, reference ``n`` is ``n + 1``) does ``h = (h ^ word) * 0x9E3779B97F4A7C15 + 1`` modulo
+    ``2**64``, then ``h ^= h >> 29``.  Result ``i`` takes the low bits of ``h`` after ``i + 1`` further rounds with word ``i``.  A
     result that would be a NaN is the canonical positive NaN; a v128 takes two rounds; a reference result is null.
     """
 
