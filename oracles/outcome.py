@@ -56,7 +56,7 @@ class HostError:
 
 @dataclass(frozen=True)
 class Rejected:
-    """``stage`` is text, malformed, invalid, unlinkable, or module where an engine does not tell malformed from invalid."""
+    """``stage`` is text, malformed, invalid, unlinkable, or module where an engine merges malformed and invalid."""
 
     stage: str
     text: str = ""
