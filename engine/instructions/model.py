@@ -96,6 +96,8 @@ class Bulk:
 class Instr:
     """One row.  Identity is equality: a table holds each row once.
 
+    ``name`` is unique; where several rows share a keyword of the text format, a word tells them apart (``select t``).
+
     ``family`` names the function that made the row (``binop``, ``load``, ...), ``hot`` lets execution inline it,
     ``nan`` says that a NaN result has bits that the specification leaves open (spec: aux-nans),
     ``const`` tells the feature from which it may stand in a constant expression (None: never), ``fuel`` is the cost
@@ -125,6 +127,11 @@ class Instr:
     def arrow(self, c: Any, imms: tuple[Any, ...]) -> Arrow:
         """Return the instruction type under context ``c`` for these immediates."""
         return self.type if isinstance(self.type, Arrow) else self.type(c, *imms)
+
+    @property
+    def keyword(self) -> str:
+        """The word of the text format."""
+        return self.name.partition(" ")[0]
 
     def __repr__(self) -> str:
         return f"<{self.name}>"
