@@ -1,0 +1,341 @@
+"""Our own engine as an oracle: the one adapter that imports ``engine``.
+
+An exception that is not one of the engine's own says that the engine is broken, so nothing here catches it: it ends the
+worker and becomes ``Crashed``.  The variant ``plant=NAME`` runs a build with a planted bug out of ``PLANTS``.
+"""
+
+from __future__ import annotations
+
+import platform
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from engine import errors
+from engine.binary import decode
+from engine.errors import Resource, Trap, UncaughtException, WasmError
+from engine.execution.calls import invoke
+from engine.execution.instantiate import instantiate, resolve
+from engine.features import EXECUTED, FEATURES, MVP
+from engine.runtime.globals import GlobalInst
+from engine.runtime.heap import ExternRef
+from engine.runtime.instance import FuncInst, HostFunc
+from engine.runtime.memory import MemInst
+from engine.runtime.store import Config, Store
+from engine.runtime.table import TableInst
+from engine.types import EXTERNREF, F32, F64, FUNCREF, I32, I64, V128, FuncType
+from engine.validation import validate
+from engine.values import from_bits, to_bits
+from oracles.adapter import (
+    ALL,
+    MAX_READ,
+    MAX_SLOTS,
+    Description,
+    Numbering,
+    RefusingSession,
+    Session,
+    Stop,
+    Unavailable,
+    blocked,
+    crc_pages,
+    refusal,
+    value_of,
+    values_of,
+)
+from oracles.outcome import Exhausted, Rejected, Returned, Threw, Trapped, Unsupported
+from oracles.plan import HOST, STEP_KINDS, WIDTHS, PlanError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from engine.execution.build import Build
+
+    from engine.errors import Where
+    from engine.module import Module
+    from engine.runtime.instance import Caller, ExternVal, ModuleInst
+    from engine.types import ValType
+    from oracles.adapter import Answer
+    from oracles.outcome import Outcome
+    from oracles.plan import Plan, Step, Value
+
+__all__ = ["PLANTS", "ReferenceAdapter", "ReferenceSession", "adapter", "outcome_of"]
+
+PLANTS: dict[str, Callable[[], Build]] = {}  # filled by importing PLANTED_BY, on the first use of a plant
+PLANTED_BY = "engine.execution.planted"
+
+_TYPES: dict[str, ValType] = {str(t): t for t in (I32, I64, F32, F64, V128, FUNCREF, EXTERNREF)}
+_RESOURCES = {Resource.STACK: "stack", Resource.FUEL: "fuel", Resource.HEAP: "memory"}
+_STAGES: tuple[tuple[type[WasmError], str], ...] = (
+    (errors.MalformedError, "malformed"), (errors.InvalidError, "invalid"), (errors.LinkError, "unlinkable"),
+)  # fmt: skip
+
+
+def outcome_of(error: WasmError, values: Callable[[UncaughtException], Threw]) -> Outcome:
+    """Return what an engine error is on the wire; ``values`` shows the payload of an exception."""
+    if isinstance(error, Trap):
+        return Trapped(error.kind.value, _place(error.where), str(error))
+    if isinstance(error, errors.ExhaustionError):
+        return Exhausted(_RESOURCES[error.resource], str(error))
+    if isinstance(error, errors.UnsupportedError):
+        return Unsupported(f"feature {error.feature}")
+    if isinstance(error, UncaughtException):
+        return values(error)
+    for cls, stage in _STAGES:
+        if isinstance(error, cls):
+            return Rejected(stage, str(error))
+    raise error
+
+
+def _place(where: Where | None) -> tuple[int, int] | None:
+    if where is None or where.funcidx is None or where.offset is None:
+        return None
+    return where.funcidx, where.offset
+
+
+class ReferenceSession(Session):
+    """One store; modules are decoded and validated once."""
+
+    def __init__(self, plan: Plan, build: Build | None) -> None:
+        super().__init__(plan)
+        limits = plan.limits
+        pages, elements = limits.memory_pages, limits.table_elements
+        config = Config(max_memory_pages=pages, max_table_elements=elements, max_depth=limits.depth, build=build)
+        self.store = Store(config)
+        self.features = EXECUTED if ALL in plan.features else frozenset({MVP, *(FEATURES[f] for f in plan.features)})
+        self.instances: dict[str, ModuleInst] = {}
+        self.modules: dict[bytes, Module] = {}
+        self.hosts: dict[str, HostFunc] = {}
+        self.functions = Numbering()
+        self.externs: dict[int, ExternRef] = {}
+        self.tags = Numbering()
+
+    def run(self, step: Step) -> Answer:
+        try:
+            return super().run(step)
+        except WasmError as e:
+            return outcome_of(e, self._threw), None
+
+    def _threw(self, e: UncaughtException) -> Threw:
+        types: Iterable[ValType] = e.tag.type.type.comp.params
+        return Threw(self.tags.number(e.tag, e.tag), tuple(map(self.show, types, e.values)))
+
+    # values
+
+    def show(self, t: ValType, v: Any) -> Value:
+        """Return the wire form of an engine value of type ``t``."""
+        name = str(t)
+        width = WIDTHS.get(name)
+        if width is not None:
+            return name, f"{to_bits(t, v):0{width // 4}x}"
+        if v is None:
+            return name, None
+        return name, v.value if isinstance(v, ExternRef) else self.functions.number(v, v)
+
+    def value(self, value: Value, t: ValType) -> Any:
+        """Return the engine value that a wire value means where a ``t`` is expected, or stop the step as Blocked."""
+        name, payload = value
+        if _TYPES.get(name) is not t:
+            raise blocked(f"a {name} where {t} is expected")
+        if name in WIDTHS:
+            return from_bits(t, int(payload, 16))
+        if payload is None:
+            return None
+        if t is FUNCREF:
+            return self.functions.handle(payload)
+        if not isinstance(payload, int) or payload < 0:
+            raise blocked(f"no external reference {payload!r}")
+        if payload not in self.externs:
+            self.externs[payload] = self.store.alloc_extern(payload)
+        return self.externs[payload]
+
+    def values(self, data: Any, types: Sequence[ValType]) -> list[Any]:
+        """Return the engine values of wire values that must have these types, or stop the step as Blocked."""
+        given = values_of(data)
+        if len(given) != len(types):
+            raise blocked(f"{len(given)} values where {len(types)} are expected")
+        return [self.value(value, t) for value, t in zip(given, types, strict=True)]
+
+    def export(self, step: Step, *classes: type[Any]) -> Any:
+        """Return the export that the step names, or stop the step as Blocked if it is not one of ``classes``."""
+        externval = self.instance(step["instance"]).exports.get(step["export"])
+        if not isinstance(externval, classes):
+            raise blocked(f"export {step['export']} of {step['instance']}")
+        return externval
+
+    # modules and instances
+
+    def module(self, wasm: bytes) -> Module:
+        """Return the valid module with these bytes, or raise the engine's error."""
+        module = self.modules.get(wasm)
+        if module is None:
+            module = decode(wasm, self.features)
+            validate(module, self.features)
+            self.modules[wasm] = module
+        return module
+
+    def step_validate(self, step: Step) -> Answer:
+        self.module(self.binary(step["module"]))
+        return Returned(), None
+
+    def step_instantiate(self, step: Step) -> Answer:
+        self.instances.pop(step["instance"], None)
+        wasm = self.binary(step["module"])
+        providers = {module: self.providers(step, module) for module in step["imports"]}
+        module = self.module(wasm)
+        imports = resolve(module, lambda space, name: self._provided(providers.get(space, ()), name))
+        self._refuel()
+        instance = instantiate(self.store, module, imports)
+        for externval in instance.exports.values():
+            if isinstance(externval, (FuncInst, HostFunc)):
+                self.functions.number(externval, externval)
+        self.instances[step["instance"]] = instance
+        return Returned(), None
+
+    def _provided(self, providers: Iterable[str], name: str) -> ExternVal | None:
+        for provider in providers:
+            if provider != HOST:
+                externval = self.instances[provider].exports.get(name)
+                if externval is not None:
+                    return externval
+            elif name in self.plan.hosts:
+                return self._host(name)
+        return None
+
+    def _host(self, name: str) -> HostFunc:
+        """Return the one function object of a host function of the plan."""
+        if name not in self.hosts:
+            host = self.plan.hosts[name]
+            for t in (*host.params, *host.results):
+                if t not in _TYPES:
+                    raise Stop(Unsupported(f"type {t}"))
+            functype = FuncType(tuple(_TYPES[t] for t in host.params), tuple(_TYPES[t] for t in host.results))
+
+            def call(caller: Caller, args: tuple[Any, ...]) -> Sequence[Any]:
+                results = self.host_call(name, list(map(self.show, functype.params, args)))
+                return list(map(self.value, results, functype.results))
+
+            self.hosts[name] = self.store.alloc_host_func(functype, call)
+        return self.hosts[name]
+
+    # what runs and what looks
+
+    def _refuel(self) -> None:
+        if not self.nesting:
+            self.store.fuel_left = self.plan.limits.fuel
+
+    def step_call(self, step: Step) -> Answer:
+        func = self.export(step, FuncInst, HostFunc)
+        args = self.values(step["args"], func.functype.params)
+        self._refuel()
+        results = invoke(self.store, func, args)
+        return Returned(tuple(map(self.show, func.functype.results, results))), None
+
+    def step_get(self, step: Step) -> Answer:
+        global_ = self.export(step, GlobalInst)
+        return Returned(), {"value": self.show(global_.type.valtype, global_.value)}
+
+    def step_set(self, step: Step) -> Answer:
+        global_ = self.export(step, GlobalInst)
+        if not global_.type.mutable:
+            raise blocked(f"global {step['export']} is immutable")
+        global_.value = self.value(value_of(step["value"]), global_.type.valtype)
+        return Returned(), None
+
+    def step_read(self, step: Step) -> Answer:
+        mem = self.export(step, MemInst)
+        length = _count(step["length"])
+        if length > MAX_READ:
+            raise blocked(f"{length} bytes are more than {MAX_READ}")
+        return Returned(), {"bytes": mem.read(_count(step["address"]), length).hex()}
+
+    def step_write(self, step: Step) -> Answer:
+        mem = self.export(step, MemInst)
+        mem.write(_count(step["address"]), _hex(step["data"]))
+        return Returned(), None
+
+    def step_grow(self, step: Step) -> Answer:
+        target = self.export(step, MemInst, TableInst)
+        delta = _count(step["delta"])
+        old = target.grow(delta) if isinstance(target, MemInst) else target.grow(delta, None)
+        t = target.type.addrtype
+        return Returned((self.show(t, old % (1 << t.bits)),)), None
+
+    def table_set(self, instance: str, export: str, index: int, value: Value) -> None:
+        table = self.instance(instance).exports.get(export)
+        if isinstance(table, TableInst) and 0 <= index < table.size:
+            try:
+                table.set(index, self.value(value, table.type.reftype))
+            except Stop:
+                return  # ill-typed: no effect
+
+    def observe_instance(self, name: str) -> dict[str, Any]:
+        memories, tables, globals_ = {}, {}, {}
+        for export, externval in self.instance(name).exports.items():
+            if isinstance(externval, MemInst):
+                crc = crc_pages(_reader(externval), len(externval.data))
+                memories[export] = {"pages": externval.size_pages, "crc": crc}
+            elif isinstance(externval, TableInst):
+                t = externval.type.reftype
+                tables[export] = [self.show(t, r) for r in externval.elems[:MAX_SLOTS]]
+            elif isinstance(externval, GlobalInst):
+                globals_[export] = self.show(externval.type.valtype, externval.value)
+        return {"memories": memories, "tables": tables, "globals": globals_}
+
+
+def _reader(mem: MemInst) -> Callable[[int, int], bytes]:
+    data = mem.data
+    return lambda at, n: bytes(data[at : at + n])
+
+
+def _count(data: Any) -> int:
+    if not isinstance(data, int) or isinstance(data, bool) or data < 0:
+        raise PlanError(f"{data!r} is not a count")
+    return data
+
+
+def _hex(data: Any) -> bytes:
+    try:
+        return bytes.fromhex(data)
+    except (TypeError, ValueError):
+        raise PlanError("data is hexadecimal") from None
+
+
+class ReferenceAdapter:
+    """The reference engine with one build."""
+
+    def __init__(self, variant: str = "") -> None:
+        """Take the default build, or that of ``plant=NAME``; raise Unavailable for any other variant."""
+        self.variant = variant
+        self.build = _planted(variant) if variant else None
+
+    def describe(self) -> Description:
+        try:
+            release = version("wasm-wfuzz")
+        except PackageNotFoundError:
+            release = "0"
+        return Description(
+            name="reference", version=release, variant=self.variant,
+            features=tuple(sorted(f.name for f in EXECUTED)),
+            steps=tuple(kind for kind in STEP_KINDS if kind != "assemble"),
+            types=tuple(_TYPES), nan=("engine", "module", "none"), fuel=True, python=platform.python_version(),
+        )  # fmt: skip
+
+    def open(self, plan: Plan) -> Session:
+        lacking = refusal(plan, self.describe())
+        return ReferenceSession(plan, self.build) if lacking is None else RefusingSession(plan, lacking)
+
+
+def _planted(variant: str) -> Build:
+    kind, _, name = variant.partition("=")
+    if kind not in ("plant", "bug"):
+        raise Unavailable(f"the reference engine has no variant {variant!r}")
+    if name not in PLANTS:
+        import_module(PLANTED_BY)
+    if name not in PLANTS:
+        raise Unavailable(f"no planted bug {name!r}; known: {', '.join(sorted(PLANTS))}")
+    return PLANTS[name]()
+
+
+def adapter(variant: str) -> ReferenceAdapter:
+    """Return the adapter of ``reference`` or ``reference:VARIANT``."""
+    return ReferenceAdapter(variant)
