@@ -1,1 +1,103 @@
-"""Placeholder docstring; the owner of this package writes it."""
+"""The binary format: bytes to :class:`Module` and back (spec: binary).
+
+Decoding accepts the whole grammar of Wasm 3.0, whatever the features, except that an instruction exists only with its
+feature: an opcode of a feature that we execute and that is off is malformed, of one we do not execute unsupported.
+Which types and sections may be used is for validation to say.  Encoding is canonical: shortest integers and forms.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from engine.errors import MalformedError
+from engine.features import EXECUTED
+from engine.instructions.leb import u
+from engine.module import Custom, Module
+
+from .code import plan
+from .reader import Reader
+from .sections import CUSTOM, SECTIONS, read_custom, write_custom
+
+if TYPE_CHECKING:
+    from engine.features import FeatureSet
+
+__all__ = ["MAGIC", "VERSION", "decode", "encode"]
+
+MAGIC, VERSION = b"\0asm", b"\1\0\0\0"
+_PLACE = {section.id: place for place, section in enumerate(SECTIONS)}
+
+
+def decode(data: bytes, features: FeatureSet = EXECUTED) -> Module:
+    """Return the module that the bytes are, or raise ``MalformedError`` or ``UnsupportedError`` with an offset.
+
+    Spec: binary-module.
+    """
+    data = bytes(data)
+    r = Reader(data, features=features)
+    if data[:4] != MAGIC:
+        raise MalformedError("unexpected end" if MAGIC.startswith(data[:4]) else "magic header not detected", 0)
+    if data[4:8] != VERSION:
+        raise MalformedError("unexpected end" if VERSION.startswith(data[4:8]) else "unknown binary version", 4)
+    r.pos = 8
+    fields: dict[str, Any] = {}
+    customs: list[Custom] = []
+    place, after = -1, CUSTOM
+    while r.pos < r.end:
+        start = r.pos
+        id = r.byte()
+        if id != CUSTOM and id not in _PLACE:
+            raise MalformedError(f"malformed section id {id}", start)
+        size = r.u32()
+        if size > r.end - r.pos:
+            raise MalformedError("length out of bounds: unexpected end of section", start)
+        part = r.part(size)
+        if id == CUSTOM:
+            customs.append(read_custom(part, after))
+            continue
+        if _PLACE[id] <= place:
+            raise MalformedError(f"unexpected content after last section: section {id} after section {after}", start)
+        place, after = _PLACE[id], id
+        section = SECTIONS[place]
+        fields[section.field] = section.read(part, plan(features, "data_count" in fields))
+        if part.pos != part.end:
+            raise MalformedError(f"section size mismatch: section {id} ends early", part.pos)
+    module = Module(**fields, customs=tuple(customs))
+    _check_lengths(module, r.end)
+    return module
+
+
+def _check_lengths(m: Module, offset: int) -> None:
+    """Check the conditions between sections (spec: binary-module)."""
+    if len(m.funcs) != len(m.codes):
+        raise MalformedError("function and code section have inconsistent lengths", offset)
+    if m.data_count is not None and m.data_count != len(m.datas):
+        raise MalformedError("data count and data section have inconsistent lengths", offset)
+
+
+def encode(module: Module) -> bytes:
+    """Return the canonical bytes; ``decode(encode(m))`` equals a valid ``m`` but for offsets of instructions."""
+    out = bytearray(MAGIC + VERSION)
+    customs: dict[int, list[Custom]] = {}
+    for custom in module.customs:
+        customs.setdefault(custom.after, []).append(custom)
+    _write_customs(out, customs.get(CUSTOM, []))
+    for section in SECTIONS:
+        contents = section.write(module)
+        following = customs.get(section.id, [])
+        if not contents and following and isinstance(getattr(module, section.field), tuple):
+            contents = u(0)  # an empty section keeps the place of what follows it
+        if contents:
+            _write_section(out, section.id, contents)
+        _write_customs(out, following)
+    return bytes(out)
+
+
+def _write_section(out: bytearray, id: int, contents: bytes) -> None:
+    out.append(id)
+    out += u(len(contents))
+    out += contents
+
+
+def _write_customs(out: bytearray, customs: list[Custom]) -> None:
+    for custom in customs:
+        _write_section(out, CUSTOM, write_custom(custom))

@@ -23,6 +23,7 @@ from engine.types import (
     GlobalType,
     Limits,
     MemType,
+    PackType,
     RecType,
     StructType,
     SubType,
@@ -81,7 +82,9 @@ def _read_field(r: Reader) -> FieldType:
 
 
 def _write_field(f: FieldType) -> bytes:
-    return write_valtype(f.storage) + _write_mutable(f.mutable)  # type: ignore[arg-type]  # a packed type has a code too
+    storage = f.storage
+    code = bytes((storage.code,)) if isinstance(storage, PackType) else write_valtype(storage)
+    return code + _write_mutable(f.mutable)
 
 
 def _read_mutable(r: Reader) -> bool:

@@ -1,0 +1,299 @@
+"""Expressions and function bodies in the binary format (spec: binary-expr, binary-code), decoded at speed.
+
+The loop of :func:`read_expr` switches on a *shape*, one small int per opcode byte, derived from the rows at import:
+no immediates; one immediate that a single byte can hold (looked up, never parsed); a few short immediates (remembered
+by their bytes); the rest, which reads itself through a :class:`Reader`.  Only ``block``-like rows, ``else`` and ``end``
+concern the loop itself, which counts nesting with a list and never recurses.
+
+The bodies of a module that has no data count section may not name data segments, so there is a plan for these too.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from engine.errors import MalformedError, UnsupportedError, Where
+from engine.features import (
+    EXCEPTIONS,
+    EXECUTED,
+    FUNCTION_REFERENCES,
+    GC,
+    RELAXED_SIMD,
+    SIMD,
+    TAIL_CALL,
+    THREADS,
+    Feature,
+    FeatureSet,
+)
+from engine.instructions import TABLE
+from engine.instructions.immediates import read_valtype, write_valtype
+from engine.instructions.leb import u
+from engine.instructions.model import Control, Instr, Opcode
+from engine.module import Code, In
+
+from .reader import Reader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from engine.module import Expr
+    from engine.types import ValType
+
+__all__ = ["Plan", "names_data", "plan", "read_code", "read_expr", "write_code", "write_expr"]
+
+PREFIXES = range(0xFB, 0xFF)
+_OPENERS = frozenset({Control.BLOCK, Control.LOOP, Control.IF, Control.TRY_TABLE, Control.TRY})
+
+# Opcodes that the standard or a known proposal defines; those without a row say that they are not executed yet.
+_KNOWN: list[tuple[int | None, range, Feature]] = [
+    (None, range(0x12, 0x14), TAIL_CALL),
+    (None, range(0x14, 0x15), FUNCTION_REFERENCES),
+    (None, range(0x15, 0x16), FUNCTION_REFERENCES),
+    (None, range(0xD4, 0xD7), FUNCTION_REFERENCES),
+    (None, range(0xD3, 0xD4), GC),
+    (None, range(0x08, 0x09), EXCEPTIONS),
+    (None, range(0x0A, 0x0B), EXCEPTIONS),
+    (None, range(0x1F, 0x20), EXCEPTIONS),
+    (0xFB, range(31), GC),
+    (0xFD, range(0x100), SIMD),
+    (0xFD, range(0x100, 0x114), RELAXED_SIMD),
+    (0xFE, range(0x4F), THREADS),
+]
+
+PLAIN, SMALL, SHORT, OPEN, ELSE, END, OTHER = range(7)
+
+_new = tuple.__new__
+_NONE: tuple[Any, ...] = ()
+
+
+class Plan:
+    """What the decoding loop knows about each opcode byte."""
+
+    __slots__ = ("memo", "read", "rows", "shapes", "small")
+
+    def __init__(self) -> None:
+        self.shapes = [OTHER] * 256
+        self.rows: list[Any] = [None] * 256
+        self.small: list[list[tuple[Any, ...] | None]] = [[]] * 256  # by first byte: the immediates it is all of
+        self.memo: list[dict[bytes, tuple[Any, ...]]] = [{}] * 256  # by two bytes, filled while decoding
+        self.read: list[Callable[[Reader, int], In]] = [_illegal] * 256
+
+
+@cache
+def plan(features: FeatureSet, has_data_count: bool = True) -> Plan:
+    """Return the plan for the rows of ``features``."""
+    p = Plan()
+    prefixed: dict[int, dict[int, Instr]] = {prefix: {} for prefix in PREFIXES}
+    for row in TABLE:
+        if row.feature not in features:
+            continue
+        if isinstance(row.opcode, tuple):
+            prefixed[row.opcode[0]][row.opcode[1]] = row
+        else:
+            _add(p, row.opcode, row, has_data_count)
+    for prefix, rows in prefixed.items():
+        p.read[prefix] = _prefix_reader(prefix, rows, has_data_count)
+    return p
+
+
+def _add(p: Plan, op: int, row: Instr, has_data_count: bool) -> None:
+    p.rows[op] = row
+    p.read[op] = _row_reader(row, has_data_count)
+    if row.control in _OPENERS:
+        p.shapes[op] = OPEN
+    elif row.control is Control.ELSE:
+        p.shapes[op] = ELSE
+    elif row.control is Control.END:
+        p.shapes[op] = END
+    elif not row.imms:
+        p.shapes[op] = PLAIN
+    if len(row.imms) == 1:
+        p.small[op] = [_one_byte(row, b) for b in range(128)]
+        if p.shapes[op] == OTHER and any(p.small[op]):
+            p.shapes[op] = SMALL
+    if p.shapes[op] == OTHER:
+        p.shapes[op] = SHORT
+        p.memo[op] = {}
+
+
+def _one_byte(row: Instr, b: int) -> tuple[Any, ...] | None:
+    """Return the immediates of a row whose encoding is the byte ``b`` alone, if there are such."""
+    r = Reader(bytes((b,)))
+    try:
+        imms = (row.imms[0].read(r),)
+    except MalformedError:
+        return None
+    return imms if r.pos == 1 else None
+
+
+def _row_reader(row: Instr, has_data_count: bool) -> Callable[[Reader, int], In]:
+    kinds = tuple(kind.read for kind in row.imms)
+    if not has_data_count and names_data(row):
+
+        def refuse(r: Reader, offset: int) -> In:
+            raise MalformedError(f"data count section required: {row.name}", offset)
+
+        return refuse
+    if len(kinds) == 1:
+        only = kinds[0]
+
+        def read_one(r: Reader, offset: int) -> In:
+            return In(row, (only(r),), offset)
+
+        return read_one
+
+    def read(r: Reader, offset: int) -> In:
+        return In(row, tuple([kind(r) for kind in kinds]), offset)
+
+    return read
+
+
+def _prefix_reader(prefix: int, rows: dict[int, Instr], has_data_count: bool) -> Callable[[Reader, int], In]:
+    readers = {sub: _row_reader(row, has_data_count) for sub, row in rows.items()}
+
+    def read(r: Reader, offset: int) -> In:
+        sub = r.u32()
+        reader = readers.get(sub)
+        if reader is None:
+            raise _absent((prefix, sub), offset)
+        return reader(r, offset)
+
+    return read
+
+
+def _illegal(r: Reader, offset: int) -> In:
+    raise _absent(r.data[offset], offset)
+
+
+def _absent(opcode: Opcode, offset: int) -> MalformedError | UnsupportedError:
+    """Return the error for an opcode without a row among the features that are on."""
+    row = TABLE.by_opcode.get(opcode)
+    if row is not None:
+        feature = row.feature
+        if feature in EXECUTED:
+            return MalformedError(f"illegal opcode: {row.name} needs {feature.name}", offset)
+        return UnsupportedError(feature.name, Where(None, offset))
+    prefix, sub = opcode if isinstance(opcode, tuple) else (None, opcode)
+    for known, subs, feature in _KNOWN:
+        if known == prefix and sub in subs:
+            return UnsupportedError(feature.name, Where(None, offset))
+    return MalformedError("illegal opcode " + (f"{prefix:02x} " if prefix else "") + f"{sub:02x}", offset)
+
+
+def names_data(row: Instr) -> bool:
+    """Tell whether a row has a data segment index, so that it needs the data count section."""
+    return any(kind.name == "dataidx" for kind in row.imms)
+
+
+def read_expr(r: Reader, p: Plan) -> Expr:
+    """Read instructions up to the ``end`` that closes the expression, and stop behind it (spec: binary-expr)."""
+    shapes, rows, small, memo, readers = p.shapes, p.rows, p.small, p.memo, p.read
+    data, end, pos = r.data, r.end, r.pos
+    out: list[In] = []
+    add = out.append
+    open_ifs: list[bool] = []  # per open construct: an if that has met no else yet
+    while pos < end:
+        op = data[pos]
+        shape = shapes[op]
+        if shape == SMALL:
+            start = pos + 1
+            if start < end and (b := data[start]) < 0x80:
+                imms = small[op][b]
+                if imms is not None:
+                    add(_new(In, (rows[op], imms, pos)))
+                    pos += 2
+                    continue
+        elif shape == PLAIN:
+            add(_new(In, (rows[op], _NONE, pos)))
+            pos += 1
+            continue
+        elif shape == SHORT:
+            start = pos + 1
+            key = data[start : start + 2]
+            imms = memo[op].get(key)
+            if imms is not None and start + 2 <= end:
+                add(_new(In, (rows[op], imms, pos)))
+                pos += 3
+                continue
+            r.pos = start
+            ins = readers[op](r, pos)
+            add(ins)
+            pos = r.pos
+            if pos == start + 2:
+                memo[op][key] = ins[1]
+            continue
+        elif shape == END:
+            add(_new(In, (rows[op], _NONE, pos)))
+            pos += 1
+            if not open_ifs:
+                r.pos = pos
+                return tuple(out)
+            open_ifs.pop()
+            continue
+        elif shape == OPEN:
+            open_ifs.append(rows[op].control is Control.IF)
+        elif shape == ELSE:
+            if not (open_ifs and open_ifs[-1]):
+                raise MalformedError("END opcode expected: else outside of an if", pos)
+            open_ifs[-1] = False
+        r.pos = pos + 1
+        add(readers[op](r, pos))
+        pos = r.pos
+    raise MalformedError("END opcode expected: unexpected end", end)
+
+
+def read_code(r: Reader, p: Plan) -> Code:
+    """Read one entry of the code section (spec: binary-code)."""
+    start = r.pos
+    size = r.u32()
+    if size > r.end - r.pos:
+        raise MalformedError("unexpected end of section or function", start)
+    body = r.part(size)
+    offset = body.pos
+    locals_ = _read_locals(body)
+    expr = read_expr(body, p)
+    if body.pos != body.end:
+        raise MalformedError("END opcode expected: bytes after the end of the function", body.pos)
+    return Code(locals_, expr, offset)
+
+
+def _read_locals(r: Reader) -> tuple[tuple[int, ValType], ...]:
+    """Read runs of locals, which stay runs: two bytes may declare four thousand million."""
+    runs: list[tuple[int, ValType]] = []
+    total = 0
+    for _ in range(r.count()):
+        start = r.pos
+        n = r.u32()
+        total += n
+        if total >= 1 << 32:
+            raise MalformedError("too many locals", start)
+        runs.append((n, read_valtype(r)))
+    return tuple(runs)
+
+
+# -- writing
+
+
+@cache
+def _opcode(row: Instr) -> bytes:
+    if isinstance(row.opcode, tuple):
+        return bytes((row.opcode[0],)) + u(row.opcode[1])
+    return bytes((row.opcode,))
+
+
+def write_expr(expr: Expr) -> bytes:
+    """Spec: binary-expr."""
+    out = bytearray()
+    for row, imms, _ in expr:
+        out += _opcode(row)
+        for kind, value in zip(row.imms, imms, strict=True):
+            out += kind.write(value)
+    return bytes(out)
+
+
+def write_code(code: Code) -> bytes:
+    """Spec: binary-code."""
+    runs = u(len(code.locals)) + b"".join([u(n) + write_valtype(t) for n, t in code.locals])
+    body = runs + write_expr(code.body)
+    return u(len(body)) + body
