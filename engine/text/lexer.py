@@ -301,14 +301,14 @@ def unescape(literal: bytes) -> bytes:
 
 
 def escaped(text: bytes) -> bytes:
-    """Return a text of the same tokens with only ASCII in it: strings escaped, comments and annotations blanked.
+    """Return a text of the same tokens and lines with only ASCII in it: strings are escaped, comments blanked.
 
     For tools that refuse unusual Unicode although the grammar allows it.  Raises MalformedError on lexical errors.
     """
     source = Source(text)
     out: list[bytes] = []
     pos = 0
-    for token in source.tokens():
+    for token in source.tokens(annotations=True):
         out.append(re.sub(rb"[^\n\r]", b" ", text[pos : token.start]))
         out.append(re.sub(rb"[\x80-\xff]", lambda m: b"\\%02x" % m.group()[0], source[token]))
         pos = token.end
