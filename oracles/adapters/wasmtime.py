@@ -1,0 +1,552 @@
+"""wasmtime: raw bits through the wheel's C functions, one store per plan.
+
+Variants: none given is Cranelift optimising for speed, ``none`` Cranelift without optimisation, ``winch`` the baseline
+compiler, ``pulley`` the portable interpreter.  The plan decides the rest of the configuration: features (empty is the
+engine's default, ``("all",)`` everything it has, else exactly those named and what they need), canonical NaNs and
+deterministic relaxed SIMD for the profile ``engine``, fuel if the plan limits it.
+"""
+
+from __future__ import annotations
+
+import base64
+import ctypes
+import itertools
+import platform
+from typing import TYPE_CHECKING, Any
+
+from oracles.adapter import (
+    ALL,
+    MAX_READ,
+    MAX_SLOTS,
+    Adapter,
+    Answer,
+    Description,
+    RefusingSession,
+    Session,
+    Stop,
+    Unavailable,
+    blocked,
+    crc_pages,
+    refusal,
+    value_of,
+    values_of,
+)
+from oracles.adapters import wasmtime_api
+from oracles.adapters.wasmtime_api import KINDS, OF, VAL_SIZE, Api, Setup
+from oracles.adapters.wasmtime_text import ascii_text
+from oracles.adapters.wasmtime_values import Values
+from oracles.outcome import Exhausted, Outcome, Rejected, Returned, Threw, Trapped, Unsupported
+from oracles.plan import HOST
+from oracles.traps import HOST_TRAP, STACK, WASMTIME_CODES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from oracles.plan import Plan, Step, Value
+
+__all__ = ["WasmtimeAdapter", "WasmtimeSession", "adapter"]
+
+FUNC, GLOBAL, TABLE, MEMORY, SHARED, TAG = range(6)
+_NOUNS = ("function", "global", "table", "memory", "memory", "tag")
+_OUT_OF_BOUNDS = "out of bounds memory access"
+_TEXT_CAP = 600
+_RESOURCE_WORDS = ("limits", "limit exceeded", "allocate", "mmap", "out of memory", "Cannot allocate", "GC heap")
+
+
+class Export:
+    """One exported thing: its ``wasmtime_extern_t``, the address of the payload, and the arity of a function."""
+
+    __slots__ = ("address", "arity", "item", "kind")
+
+    def __init__(self, item: ctypes.Array[ctypes.c_char]) -> None:
+        self.item = item
+        self.kind = item.raw[0]
+        self.address = ctypes.addressof(item) + OF
+        self.arity: tuple[int, int] | None = None
+
+
+class WasmtimeSession(Session):
+    """One store; ``instances`` holds each instance's exports by name in export order."""
+
+    instances: dict[str, dict[str, Export]]
+
+    def __init__(self, plan: Plan, api: Api, setup: Setup) -> None:
+        super().__init__(plan)
+        self.api = api
+        self.engine = api.engine(setup)
+        self.store = api.wasmtime_store_new(self.engine, None, None)
+        self.context: int = api.wasmtime_store_context(self.store)
+        limits = plan.limits
+        api.wasmtime_store_limiter(self.store, limits.memory_pages << 16, limits.table_elements, -1, -1, -1)
+        self.values = Values(api, self.context)
+        self.compiled: dict[str, int] = {}
+        self.host_items: dict[str, ctypes.Array[ctypes.c_char]] = {}
+        self.host_keys: list[int] = []
+        self.tags: list[ctypes.Array[ctypes.c_char]] = []
+        self.pending: Outcome | None = None  # what a host function ended with
+        self.bug: BaseException | None = None  # what the adapter did wrong inside a callback
+
+    def close(self) -> None:
+        for key in self.host_keys:
+            del _HOST_FUNCTIONS[key]
+        for exports in self.instances.values():
+            for export in exports.values():
+                if export.kind == SHARED:
+                    self.api.wasmtime_extern_delete(export.item)
+        for module in self.compiled.values():
+            self.api.wasmtime_module_delete(module)
+        self.api.wasmtime_store_delete(self.store)
+
+    # modules
+
+    def step_assemble(self, step: Step) -> Answer:
+        text = self.plan.texts.get(step["text"])
+        if text is None:
+            raise blocked(f"text {step['text']}")
+        wasm, error = self._assemble(text)
+        if wasm is None and not text.isascii():
+            wasm, _ = self._assemble(ascii_text(text))
+        if wasm is None:
+            return Rejected("text", error[:_TEXT_CAP]), None
+        self.binaries[step["module"]] = wasm
+        return Returned(), {"wasm": base64.b64encode(wasm).decode()} if step.get("want") else None
+
+    def _assemble(self, text: bytes) -> tuple[bytes | None, str]:
+        vec = (ctypes.c_uint64 * 2)()
+        error = self.api.error(self.api.wasmtime_wat2wasm(text, len(text), vec))
+        return (None, error) if error is not None else (self.api.take_bytes(vec), "")
+
+    def step_validate(self, step: Step) -> Answer:
+        wasm = self.binary(step["module"])
+        error = self.api.error(self.api.wasmtime_module_validate(self.engine, wasm, len(wasm)))
+        return (Returned() if error is None else Rejected("module", error[:_TEXT_CAP])), None
+
+    def _compile(self, name: str) -> int:
+        """Return the compiled module of a name; stop if the engine refuses it."""
+        module = self.compiled.get(name)
+        if module is not None:
+            return module
+        wasm = self.binary(name)
+        out = ctypes.c_void_p()
+        error = self.api.error(self.api.wasmtime_module_new(self.engine, wasm, len(wasm), ctypes.byref(out)))
+        if error is not None:
+            invalid = self.api.error(self.api.wasmtime_module_validate(self.engine, wasm, len(wasm)))
+            raise Stop(Unsupported(error[:_TEXT_CAP]) if invalid is None else Rejected("module", error[:_TEXT_CAP]))
+        assert out.value is not None
+        self.compiled[name] = out.value
+        return out.value
+
+    # instances
+
+    def step_instantiate(self, step: Step) -> Answer:
+        name = step["instance"]
+        self.instances.pop(name, None)
+        module = self._compile(step["module"])
+        items = b"".join(self._import(step, m, n) for m, n in self._imports(module))
+        count = len(items) // VAL_SIZE
+        buffer = ctypes.create_string_buffer(items, max(1, len(items)))
+        instance = ctypes.create_string_buffer(16)
+        trap = ctypes.c_void_p()
+        self._refuel()
+        error = self.api.wasmtime_instance_new(self.context, module, buffer, count, instance, ctypes.byref(trap))
+        ended = self._ended(error, trap.value, linking=True)
+        if ended is not None:
+            return ended, None
+        exports = self._exports(instance)
+        for export in exports.values():
+            if export.kind == FUNC:
+                self.values.number_function(export.address)
+            elif export.kind == TAG:
+                self._number_tag(ctypes.string_at(export.address, 24))
+        self.instances[name] = exports
+        return Returned(), None
+
+    def _imports(self, module: int) -> list[tuple[str, str]]:
+        api = self.api
+        vec = (ctypes.c_uint64 * 2)()
+        api.wasmtime_module_imports(module, vec)
+        out = []
+        for i in range(vec[0]):
+            at = ctypes.c_uint64.from_address(vec[1] + 8 * i).value
+            out.append((_name(api.wasm_importtype_module(at)), _name(api.wasm_importtype_name(at))))
+        api.wasm_importtype_vec_delete(vec)
+        return out
+
+    def _import(self, step: Step, module: str, name: str) -> bytes:
+        """Return the extern of the first provider that has ``name``, or stop as unlinkable."""
+        for provider in self.providers(step, module):
+            if provider == HOST:
+                if name in self.plan.hosts:
+                    return self._host_item(name).raw
+            elif name in self.instances[provider]:
+                return self.instances[provider][name].item.raw
+        raise Stop(Rejected("unlinkable", f"unknown import: {module}.{name}"))
+
+    def _exports(self, instance: ctypes.Array[ctypes.c_char]) -> dict[str, Export]:
+        exports: dict[str, Export] = {}
+        nth = self.api.wasmtime_instance_export_nth
+        name, length = ctypes.c_void_p(), ctypes.c_uint64()
+        name_ref, length_ref = ctypes.byref(name), ctypes.byref(length)
+        while True:
+            item = ctypes.create_string_buffer(VAL_SIZE)
+            if not nth(self.context, instance, len(exports), name_ref, length_ref, item):
+                return exports
+            key = ctypes.string_at(name.value, length.value).decode() if name.value else ""
+            exports[key] = Export(item)
+
+    def _export(self, step: Step, *kinds: int) -> Export:
+        exports = self.instance(step["instance"])
+        export: Export | None = exports.get(step["export"])
+        if export is None or export.kind not in kinds:
+            raise blocked(f"no exported {_NOUNS[kinds[0]]} {step['export']}")
+        return export
+
+    # calls
+
+    def step_call(self, step: Step) -> Answer:
+        export = self._export(step, FUNC)
+        args = values_of(step["args"])
+        params, results = export.arity or self._arity(export)
+        if len(args) != params:
+            raise blocked(f"{step['export']} takes {params} arguments")
+        buffer = ctypes.create_string_buffer(VAL_SIZE * (params + results + 1))
+        base = ctypes.addressof(buffer)
+        out = base + VAL_SIZE * params
+        self._refuel()
+        roots = self._write_all(args, base)
+        trap = ctypes.c_void_p()
+        error = self.api.wasmtime_func_call(
+            self.context, export.address, base, params, out, results, ctypes.byref(trap)
+        )
+        for at in roots:
+            self.api.wasmtime_val_unroot(at)
+        ended = self._ended(error, trap.value)
+        if ended is not None:
+            return ended, None
+        return Returned(tuple(self.values.read(out + VAL_SIZE * i) for i in range(results))), None
+
+    def _write_all(self, values: Sequence[Value], base: int) -> list[int]:
+        """Write the values and return the addresses of those to release; on a failure nothing stays rooted."""
+        roots: list[int] = []
+        try:
+            for i, value in enumerate(values):
+                if self.values.write(value, base + VAL_SIZE * i):
+                    roots.append(base + VAL_SIZE * i)
+        except Stop:
+            for at in roots:
+                self.api.wasmtime_val_unroot(at)
+            raise
+        return roots
+
+    def _arity(self, export: Export) -> tuple[int, int]:
+        functype = self.api.wasmtime_func_type(self.context, export.address)
+        sizes = [
+            ctypes.c_uint64.from_address(vec).value
+            for vec in (self.api.wasm_functype_params(functype), self.api.wasm_functype_results(functype))
+        ]
+        self.api.wasm_functype_delete(functype)
+        export.arity = (sizes[0], sizes[1])
+        return export.arity
+
+    def _refuel(self) -> None:
+        fuel = self.plan.limits.fuel
+        if fuel is not None and self.nesting == 0:
+            self.api.error(self.api.wasmtime_context_set_fuel(self.context, fuel))
+
+    def _ended(self, error: int | None, trap: int | None, *, linking: bool = False) -> Outcome | None:
+        """Return how a call or instantiation ended, None if it returned; frees what it is given."""
+        if not error and not trap:
+            return None
+        if self.bug is not None or self.pending is not None:
+            bug, self.bug = self.bug, None
+            pending, self.pending = self.pending, None
+            self.api.error(error)
+            if trap:
+                self.api.wasm_trap_delete(trap)
+            if bug is not None:
+                raise bug
+            return pending
+        if self.api.wasmtime_context_has_exception(self.context):
+            self.api.error(error)
+            if trap:
+                self.api.wasm_trap_delete(trap)
+            return self._exception()
+        if trap:
+            return self._trap(trap)
+        return _refused(self.api.error(error) or "", linking=linking)
+
+    def _trap(self, trap: int) -> Outcome:
+        code, text = ctypes.c_uint8(), ""
+        known = self.api.codes.get(code.value, "") if self.api.wasmtime_trap_code(trap, ctypes.byref(code)) else ""
+        phrase = WASMTIME_CODES.get(known)
+        if phrase is None:
+            vec = (ctypes.c_uint64 * 2)()
+            self.api.wasm_trap_message(trap, vec)
+            text = self.api.take_bytes(vec).decode("utf-8", "replace").rstrip("\0")[:_TEXT_CAP]
+        where = None if phrase == STACK else self._origin(trap)
+        self.api.wasm_trap_delete(trap)
+        if phrase == STACK or "call stack exhausted" in text:
+            return Exhausted("stack")
+        resource = {"OUT_OF_FUEL": "fuel", "INTERRUPT": "time", "ALLOCATION_TOO_LARGE": "memory"}.get(known)
+        if resource:
+            return Exhausted(resource)
+        return Trapped(phrase or HOST_TRAP, where, text)
+
+    def _origin(self, trap: int) -> tuple[int, int] | None:
+        frame = self.api.wasm_trap_origin(trap)
+        if not frame:
+            return None
+        where = (self.api.wasm_frame_func_index(frame), self.api.wasm_frame_module_offset(frame))
+        self.api.wasm_frame_delete(frame)
+        return where
+
+    def _exception(self) -> Outcome:
+        """Take the store's pending exception as an outcome."""
+        api, context = self.api, self.context
+        exn, tag = ctypes.create_string_buffer(24), ctypes.create_string_buffer(24)
+        api.wasmtime_context_take_exception(context, exn)
+        number = None
+        if api.error(api.wasmtime_exnref_tag(context, exn, tag)) is None:
+            number = self._number_tag(tag.raw)
+        values: list[Value] = []
+        cell = ctypes.create_string_buffer(VAL_SIZE)
+        for i in range(api.wasmtime_exnref_field_count(context, exn)):
+            if api.error(api.wasmtime_exnref_field(context, exn, i, cell)) is None:
+                values.append(self.values.read(ctypes.addressof(cell)))
+        api.wasmtime_exnref_unroot(exn)
+        return Threw(number, tuple(values))
+
+    def _number_tag(self, raw: bytes) -> int:
+        """Return the number of a tag by first sight."""
+        item = ctypes.create_string_buffer(raw, 24)
+        for n, seen in enumerate(self.tags):
+            if self.api.wasmtime_tag_eq(self.context, seen, item):
+                return n
+        self.tags.append(item)
+        return len(self.tags) - 1
+
+    # host functions
+
+    def _host_item(self, name: str) -> ctypes.Array[ctypes.c_char]:
+        """Return the extern of the plan's host function, made once per session."""
+        item = self.host_items.get(name)
+        if item is None:
+            host = self.plan.hosts[name]
+            try:
+                functype = self.api.functype(host.params, host.results)
+            except KeyError as e:
+                raise Stop(Unsupported(f"host functions with {e.args[0]}")) from e
+            key = next(_KEYS)
+            _HOST_FUNCTIONS[key] = (self, name)
+            self.host_keys.append(key)
+            item = self.host_items[name] = ctypes.create_string_buffer(VAL_SIZE)
+            at = ctypes.addressof(item) + OF
+            self.api.wasmtime_func_new(self.context, functype, _callback, key, None, at)
+        return item
+
+    def enter_host(self, name: str, args: int, nargs: int, results: int) -> int | None:
+        """Run a host function on raw values; return a trap or None."""
+        try:
+            values = [self.values.read_borrowed(args + VAL_SIZE * i) for i in range(nargs)]
+            for i, value in enumerate(self.host_call(name, values)):
+                self.values.write(value, results + VAL_SIZE * i)
+        except Stop as stop:
+            self.pending = stop.outcome
+        except BaseException as e:  # noqa: BLE001  nothing may pass through the engine's frames
+            self.bug = e
+        else:
+            return None
+        trap: int = self.api.wasmtime_trap_new(b"host", 4)
+        return trap
+
+    # state
+
+    def step_get(self, step: Step) -> Answer:
+        export = self._export(step, GLOBAL)
+        return Returned(), {"value": list(self._global(export))}
+
+    def _global(self, export: Export) -> Value:
+        cell = ctypes.create_string_buffer(VAL_SIZE)
+        self.api.wasmtime_global_get(self.context, export.address, cell)
+        return self.values.read(ctypes.addressof(cell))
+
+    def step_set(self, step: Step) -> Answer:
+        export = self._export(step, GLOBAL)
+        cell = ctypes.create_string_buffer(VAL_SIZE)
+        roots = self._write_all([value_of(step["value"])], ctypes.addressof(cell))
+        error = self.api.error(self.api.wasmtime_global_set(self.context, export.address, cell))
+        for at in roots:
+            self.api.wasmtime_val_unroot(at)
+        if error is not None:
+            raise blocked(error[:_TEXT_CAP])
+        return Returned(), None
+
+    def _memory(self, export: Export) -> tuple[int, int]:
+        """Return the address and size in bytes of a memory."""
+        if export.kind == SHARED:
+            shared = ctypes.c_uint64.from_address(export.address).value
+            return self.api.wasmtime_sharedmemory_data(shared) or 0, self.api.wasmtime_sharedmemory_data_size(shared)
+        data = self.api.wasmtime_memory_data(self.context, export.address) or 0
+        return data, self.api.wasmtime_memory_data_size(self.context, export.address)
+
+    def _pages(self, export: Export) -> int:
+        if export.kind == SHARED:
+            pages = self.api.wasmtime_sharedmemory_size(ctypes.c_uint64.from_address(export.address).value)
+        else:
+            pages = self.api.wasmtime_memory_size(self.context, export.address)
+        return int(pages)
+
+    def step_read(self, step: Step) -> Answer:
+        data, size = self._memory(self._export(step, MEMORY, SHARED))
+        address, length = int(step["address"]), int(step["length"])
+        if length > MAX_READ:
+            return Unsupported(f"reading more than {MAX_READ} bytes"), None
+        if not 0 <= address <= address + length <= size:
+            return Trapped(_OUT_OF_BOUNDS), None
+        return Returned(), {"bytes": ctypes.string_at(data + address, length).hex()}
+
+    def step_write(self, step: Step) -> Answer:
+        data, size = self._memory(self._export(step, MEMORY, SHARED))
+        address, content = int(step["address"]), bytes.fromhex(step["data"])
+        if not 0 <= address <= address + len(content) <= size:
+            return Trapped(_OUT_OF_BOUNDS), None
+        ctypes.memmove(data + address, content, len(content))
+        return Returned(), None
+
+    def step_grow(self, step: Step) -> Answer:
+        export = self._export(step, MEMORY, SHARED, TABLE)
+        delta = int(step["delta"])
+        if not 0 <= delta < 2**63:
+            raise blocked(f"growth by {delta}")
+        old = ctypes.c_uint64()
+        if export.kind == TABLE:
+            return Returned(), {"size": self._grow_table(export, delta)}
+        if export.kind == SHARED:
+            shared = ctypes.c_uint64.from_address(export.address).value
+            error = self.api.wasmtime_sharedmemory_grow(shared, delta, ctypes.byref(old))
+        else:
+            error = self.api.wasmtime_memory_grow(self.context, export.address, delta, ctypes.byref(old))
+        return Returned(), {"size": old.value if self.api.error(error) is None else -1}
+
+    def _grow_table(self, export: Export, delta: int) -> int:
+        """Grow by nulls; the engine's type queries are unsafe, so each kind of null is offered in turn."""
+        old = ctypes.c_uint64()
+        for kind in range(KINDS.index("funcref"), len(KINDS)):
+            null = ctypes.create_string_buffer(bytes((kind,)), VAL_SIZE)
+            grow = self.api.wasmtime_table_grow(self.context, export.address, delta, null, ctypes.byref(old))
+            error = self.api.error(grow)
+            if error is None:
+                return old.value
+            if "type" not in error:
+                return -1
+        return -1
+
+    def table_set(self, instance: str, export: str, index: int, value: Value) -> None:
+        found = self.instances[instance].get(export)
+        if found is None or found.kind != TABLE or not 0 <= index < 2**64:
+            return
+        cell = ctypes.create_string_buffer(VAL_SIZE)
+        roots = self._write_all([value], ctypes.addressof(cell))
+        self.api.error(self.api.wasmtime_table_set(self.context, found.address, index, cell))
+        for at in roots:
+            self.api.wasmtime_val_unroot(at)
+
+    def observe_instance(self, name: str) -> dict[str, Any]:
+        memories: dict[str, Any] = {}
+        tables: dict[str, Any] = {}
+        globals_: dict[str, Any] = {}
+        for export_name, export in self.instances[name].items():
+            if export.kind in (MEMORY, SHARED):
+                memories[export_name] = {"pages": self._pages(export), "crc": self._crc(export)}
+            elif export.kind == TABLE:
+                tables[export_name] = self._slots(export)
+        for export_name, export in self.instances[name].items():
+            if export.kind == GLOBAL:
+                globals_[export_name] = list(self._global(export))
+        return {"memories": memories, "tables": tables, "globals": globals_}
+
+    def _crc(self, export: Export) -> dict[str, str]:
+        data, size = self._memory(export)
+        return crc_pages(lambda at, n: ctypes.string_at(data + at, n), size)
+
+    def _slots(self, export: Export) -> list[list[Any]]:
+        size = self.api.wasmtime_table_size(self.context, export.address)
+        if size > MAX_SLOTS:
+            raise Stop(Exhausted("memory", f"a table of {size} slots is not shown"))
+        cell = ctypes.create_string_buffer(VAL_SIZE)
+        at = ctypes.addressof(cell)
+        out: list[list[Any]] = []
+        for i in range(size):
+            self.api.wasmtime_table_get(self.context, export.address, i, at)
+            out.append(list(self.values.read(at)))
+        return out
+
+
+def _name(vec: int) -> str:
+    size, data = (ctypes.c_uint64 * 2).from_address(vec)
+    return ctypes.string_at(data, size).decode() if size else ""
+
+
+def _refused(text: str, *, linking: bool) -> Outcome:
+    """Return the outcome of an error that is neither trap nor exception."""
+    text = text[:_TEXT_CAP]
+    if "incompatible import type" in text:
+        return Rejected("unlinkable", text)
+    if any(word in text for word in _RESOURCE_WORDS):
+        return Exhausted("memory", text)
+    if linking:
+        return Rejected("unlinkable", text)
+    raise blocked(text)  # the arguments do not fit: nothing ran
+
+
+_HOST_FUNCTIONS: dict[int, tuple[WasmtimeSession, str]] = {}
+
+
+_KEYS = itertools.count(1)
+
+
+def _enter(key: int, _caller: int, args: int, nargs: int, results: int, _nresults: int) -> int | None:
+    session, name = _HOST_FUNCTIONS[key]
+    return session.enter_host(name, args, nargs, results)
+
+
+_callback = wasmtime_api.Callback(_enter)
+
+
+class WasmtimeAdapter:
+    """The wheel's engine in one variant."""
+
+    def __init__(self, variant: str) -> None:
+        if variant not in wasmtime_api.VARIANTS:
+            raise Unavailable(f"wasmtime has no variant {variant!r}; known: {', '.join(wasmtime_api.VARIANTS[1:])}")
+        self.variant = variant
+        self.api = wasmtime_api.load()
+        self._description = Description(
+            name="wasmtime",
+            version=wasmtime_api.version(),
+            variant=variant,
+            features=wasmtime_api.engine_features(variant),
+            types=KINDS,
+            nan=("module", "none") if variant == "winch" else ("engine", "module", "none"),
+            text=True,
+            fuel=True,
+            python=platform.python_version(),
+        )
+
+    def describe(self) -> Description:
+        return self._description
+
+    def open(self, plan: Plan) -> Session:
+        what = refusal(plan, self._description)
+        if what is not None:
+            return RefusingSession(plan, what)
+        features = frozenset(plan.features) if plan.features else None
+        if features is not None and ALL in features:
+            features = frozenset((ALL,))
+        setup = Setup(self.variant, features, plan.nan == "engine", plan.limits.fuel is not None)
+        return WasmtimeSession(plan, self.api, setup)
+
+
+def adapter(variant: str) -> Adapter:
+    """Return the adapter of a variant, or raise Unavailable."""
+    return WasmtimeAdapter(variant)
