@@ -38,12 +38,12 @@ def _if(c: Any, bt: ValType | int | None) -> Arrow:
     return Arrow((*t.params, I32), t.results)
 
 
-def _br(c: Any, l: int) -> Arrow:  # noqa: E741
+def _br(c: Any, l: int) -> Arrow:
     """Spec: valid-br."""
     return Arrow(c.label(l), (), True)
 
 
-def _br_if(c: Any, l: int) -> Arrow:  # noqa: E741
+def _br_if(c: Any, l: int) -> Arrow:
     """Spec: valid-br_if."""
     ts: ResultType = c.label(l)
     return Arrow((*ts, I32), ts)
