@@ -23,6 +23,7 @@ from engine.runtime.instance import FuncInst, HostFunc
 from engine.runtime.memory import MemInst
 from engine.runtime.store import Config, Store
 from engine.runtime.table import TableInst
+from engine.runtime.tag import TagInst
 from engine.types import EXTERNREF, F32, F64, FUNCREF, I32, I64, V128, FuncType
 from engine.validation import validate
 from engine.values import from_bits, to_bits
@@ -48,9 +49,8 @@ from oracles.plan import HOST, STEP_KINDS, WIDTHS, PlanError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from engine.execution.build import Build
-
     from engine.errors import Where
+    from engine.execution.build import Build
     from engine.module import Module
     from engine.runtime.instance import Caller, ExternVal, ModuleInst
     from engine.types import ValType
@@ -101,7 +101,8 @@ class ReferenceSession(Session):
         pages, elements = limits.memory_pages, limits.table_elements
         config = Config(max_memory_pages=pages, max_table_elements=elements, max_depth=limits.depth, build=build)
         self.store = Store(config)
-        self.features = EXECUTED if ALL in plan.features else frozenset({MVP, *(FEATURES[f] for f in plan.features)})
+        everything = not plan.features or ALL in plan.features
+        self.features = EXECUTED if everything else frozenset({MVP, *(FEATURES[f] for f in plan.features)})
         self.instances: dict[str, ModuleInst] = {}
         self.modules: dict[bytes, Module] = {}
         self.hosts: dict[str, HostFunc] = {}
@@ -179,15 +180,15 @@ class ReferenceSession(Session):
 
     def step_instantiate(self, step: Step) -> Answer:
         self.instances.pop(step["instance"], None)
-        wasm = self.binary(step["module"])
-        providers = {module: self.providers(step, module) for module in step["imports"]}
-        module = self.module(wasm)
-        imports = resolve(module, lambda space, name: self._provided(providers.get(space, ()), name))
+        module = self.module(self.binary(step["module"]))
+        imports = resolve(module, lambda space, name: self._provided(self.providers(step, space), name))
         self._refuel()
         instance = instantiate(self.store, module, imports)
         for externval in instance.exports.values():
             if isinstance(externval, (FuncInst, HostFunc)):
                 self.functions.number(externval, externval)
+            elif isinstance(externval, TagInst):
+                self.tags.number(externval, externval)
         self.instances[step["instance"]] = instance
         return Returned(), None
 
@@ -232,7 +233,7 @@ class ReferenceSession(Session):
 
     def step_get(self, step: Step) -> Answer:
         global_ = self.export(step, GlobalInst)
-        return Returned(), {"value": self.show(global_.type.valtype, global_.value)}
+        return Returned(), {"value": list(self.show(global_.type.valtype, global_.value))}
 
     def step_set(self, step: Step) -> Answer:
         global_ = self.export(step, GlobalInst)
@@ -245,7 +246,7 @@ class ReferenceSession(Session):
         mem = self.export(step, MemInst)
         length = _count(step["length"])
         if length > MAX_READ:
-            raise blocked(f"{length} bytes are more than {MAX_READ}")
+            return Unsupported(f"reading more than {MAX_READ} bytes"), None
         return Returned(), {"bytes": mem.read(_count(step["address"]), length).hex()}
 
     def step_write(self, step: Step) -> Answer:
@@ -256,9 +257,7 @@ class ReferenceSession(Session):
     def step_grow(self, step: Step) -> Answer:
         target = self.export(step, MemInst, TableInst)
         delta = _count(step["delta"])
-        old = target.grow(delta) if isinstance(target, MemInst) else target.grow(delta, None)
-        t = target.type.addrtype
-        return Returned((self.show(t, old % (1 << t.bits)),)), None
+        return Returned(), {"size": target.grow(delta) if isinstance(target, MemInst) else target.grow(delta, None)}
 
     def table_set(self, instance: str, export: str, index: int, value: Value) -> None:
         table = self.instance(instance).exports.get(export)
@@ -275,10 +274,12 @@ class ReferenceSession(Session):
                 crc = crc_pages(_reader(externval), len(externval.data))
                 memories[export] = {"pages": externval.size_pages, "crc": crc}
             elif isinstance(externval, TableInst):
+                if externval.size > MAX_SLOTS:
+                    raise Stop(Exhausted("memory", f"a table of {externval.size} slots is not shown"))
                 t = externval.type.reftype
-                tables[export] = [self.show(t, r) for r in externval.elems[:MAX_SLOTS]]
+                tables[export] = [list(self.show(t, r)) for r in externval.elems]
             elif isinstance(externval, GlobalInst):
-                globals_[export] = self.show(externval.type.valtype, externval.value)
+                globals_[export] = list(self.show(externval.type.valtype, externval.value))
         return {"memories": memories, "tables": tables, "globals": globals_}
 
 
@@ -305,24 +306,33 @@ class ReferenceAdapter:
 
     def __init__(self, variant: str = "") -> None:
         """Take the default build, or that of ``plant=NAME``; raise Unavailable for any other variant."""
-        self.variant = variant
         self.build = _planted(variant) if variant else None
-
-    def describe(self) -> Description:
-        try:
-            release = version("wasm-wfuzz")
-        except PackageNotFoundError:
-            release = "0"
-        return Description(
-            name="reference", version=release, variant=self.variant,
+        self._description = Description(
+            name="reference",
+            version=_release(),
+            variant=variant,
             features=tuple(sorted(f.name for f in EXECUTED)),
             steps=tuple(kind for kind in STEP_KINDS if kind != "assemble"),
-            types=tuple(_TYPES), nan=("engine", "module", "none"), fuel=True, python=platform.python_version(),
-        )  # fmt: skip
+            types=tuple(_TYPES),
+            nan=("engine", "module", "none"),
+            fuel=True,
+            python=platform.python_version(),
+        )
+
+    def describe(self) -> Description:
+        return self._description
 
     def open(self, plan: Plan) -> Session:
-        lacking = refusal(plan, self.describe())
+        lacking = refusal(plan, self._description)
         return ReferenceSession(plan, self.build) if lacking is None else RefusingSession(plan, lacking)
+
+
+def _release() -> str:
+    """Return the version of the installed distribution: of a checkout that is not installed, nothing is known."""
+    try:
+        return version("wasm-wfuzz")
+    except PackageNotFoundError:
+        return "0"
 
 
 def _planted(variant: str) -> Build:
