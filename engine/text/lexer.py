@@ -21,7 +21,7 @@ from engine.errors import MalformedError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Kind", "Source", "Token", "escaped", "unescape"]
+__all__ = ["Kind", "Source", "Token", "unescape"]
 
 
 class Kind(Enum):
@@ -298,18 +298,3 @@ def unescape(literal: bytes) -> bytes:
     """Return the bytes denoted by a string literal, quotes included, that the lexer accepted."""
     body = literal[1:-1]
     return _ESCAPE.sub(_replacement, body) if b"\\" in body else body
-
-
-def escaped(text: bytes) -> bytes:
-    """Return a text of the same tokens and lines with only ASCII in it: strings are escaped, comments blanked.
-
-    For tools that refuse unusual Unicode although the grammar allows it.  Raises MalformedError on lexical errors.
-    """
-    source = Source(text)
-    out: list[bytes] = []
-    pos = 0
-    for token in source.tokens(annotations=True):
-        out.append(re.sub(rb"[^\n\r]", b" ", text[pos : token.start]))
-        out.append(re.sub(rb"[\x80-\xff]", lambda m: b"\\%02x" % m.group()[0], source[token]))
-        pos = token.end
-    return b"".join(out)

@@ -248,7 +248,7 @@ class _Reader:
             return SomeRef(None)
         if head in ("ref.extern", "ref.host") and len(rest) == 1:
             n = unsigned(self._word(rest[0], Kind.INTEGER), 32)
-            return Exact(("externref" if head == "ref.extern" else "anyref", n))
+            return Exact(("externref", n) if head == "ref.extern" else ("anyref", {"host": n}))
         if head in _SOME and not rest:
             return SomeRef(_SOME[head] if head != "ref.host" else "any")
         raise self._unexpected(node, "a value or result pattern")

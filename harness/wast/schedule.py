@@ -10,8 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from engine.errors import MalformedError
-from engine.text.lexer import escaped
 from harness.wast.script import Action, Command, InstanceOf, ModuleSource, Register
 from harness.wast.spectest import PARTS
 from oracles.adapter import ALL
@@ -52,23 +50,13 @@ def text_name(i: int) -> str:
     return f"m{i}"
 
 
-def _for_assembler(text: bytes) -> bytes:
-    """Return the text without the Unicode that assemblers refuse as confusing, verbatim where it is not lexical."""
-    if text.isascii():
-        return text
-    try:
-        return escaped(text)
-    except MalformedError:
-        return text
-
-
 def assembly(script: Script) -> Plan:
     """Return the plan that assembles the parts of spectest and each text of the script, in order."""
     texts = {part.name: part.text for part in PARTS}
     for i, command in enumerate(script.commands):
         match command.subject:
             case ModuleSource(form="text" | "quote", data=data):
-                texts[text_name(i)] = _for_assembler(data)
+                texts[text_name(i)] = data
     steps = tuple(Step("assemble", {"module": name, "text": name, "want": True}) for name in texts)
     return Plan(steps, texts=texts, features=(ALL,), nan="none", limits=LIMITS)
 

@@ -30,8 +30,6 @@ _HIERARCHIES = {
 _HEAPS = {heap.name: heap for members in _HIERARCHIES.values() for heap in members}
 # The top of the hierarchy of each abstract heap type, by its name and by the name of its nullable reference.
 TOPS = {name: top.name for top, members in _HIERARCHIES.items() for heap in members for name in (heap.name, heap.short)}
-_EQ = {"eqref", "i31ref", "structref", "arrayref"}
-
 # Shape of a vector: number of lanes, bits of one, whether floats.
 LANES = {
     "i8x16": (16, 8, False),
@@ -142,7 +140,10 @@ class NullRef:
 
 @dataclass(frozen=True, slots=True)
 class SomeRef:
-    """A reference that is not null and of this heap type, of any where None."""
+    """A reference that is not null and of this heap type, of any where None.
+
+    An engine shows an internal reference as ``anyref`` with ``{"i31": n}``, ``{"host": n}``, "struct", "array" or "eq".
+    """
 
     heap: str | None
 
@@ -153,12 +154,14 @@ class SomeRef:
         match self.heap:
             case None:
                 return True
-            case "eq":
-                return kind in _EQ
             case "any" | "func" | "extern" | "exn":
-                return TOPS.get(kind) == self.heap
-            case _:
                 return kind == f"{self.heap}ref"
+            case "eq":
+                return kind == "anyref" and not (isinstance(payload, dict) and "host" in payload)
+            case "i31":
+                return kind == "anyref" and isinstance(payload, dict) and "i31" in payload
+            case _:
+                return kind == "anyref" and payload == self.heap
 
     def __str__(self) -> str:
         return f"ref.{self.heap}" if self.heap else "ref"

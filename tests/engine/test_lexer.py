@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import MalformedError
-from engine.text.lexer import Kind, Source, escaped, unescape
+from engine.text.lexer import Kind, Source, unescape
 from engine.text.literals import float_bits, integer, signed, unsigned
 
 
@@ -172,17 +172,6 @@ def test_end_of_form_sees_strings_and_comments():
 def test_end_of_form_of_an_unclosed_form_is_an_error(text):
     with pytest.raises(MalformedError):
         Source(text).end_of_form(0)
-
-
-def test_escaped_keeps_tokens_and_drops_what_is_not_ascii():
-    text = '(a $"ü" "é\\41" ;; ß\n (@x "ö"))'.encode()
-    ascii_text = escaped(text)
-    assert ascii_text.isascii()
-    before, after = Source(text), Source(ascii_text)
-    values = [
-        [(t.kind, unescape(s[t]) if t.kind is Kind.STRING else None) for t in s.tokens()] for s in (before, after)
-    ]
-    assert values[0] == values[1]
 
 
 @given(st.lists(st.sampled_from([b"(", b")", b"(;", b";)", b";;", b'"', b"\\", b"$", b"@", b"(@", b"a", b"1", b"\n"])))
