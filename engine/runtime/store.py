@@ -30,8 +30,8 @@ class Config:
     """Limits of one store, and how it executes.
 
     ``max_memory_pages`` (of 64 KiB) and ``max_table_elements`` bound each memory and table: a minimum beyond is
-    ``ExhaustionError``, growth beyond gives -1.  ``max_depth`` bounds the nesting of Wasm calls in one activation and
-    ``max_activations`` that of calls from the host into Wasm; both end with "call stack exhausted".  ``max_instances``
+    ``ExhaustionError``, growth beyond gives -1.  ``max_depth`` bounds the nesting of Wasm calls and ``max_activations``
+    that of calls from the host into Wasm; both end with "call stack exhausted".  ``max_instances``
     bounds instantiations.  ``build`` and ``fuel_model`` are execution's; None means the default ones.
     """
 
@@ -47,12 +47,12 @@ class Config:
 class Store:
     """Everything that instances share.  The position of an instance in its list is its address.
 
-    ``fuel_left`` is the budget of the calls to come (None: unmetered), ``activations`` how many calls from the host are
-    under way.
+    ``fuel_left`` is the budget of the calls to come (None: unmetered); ``activations`` is how many calls from the host
+    are under way, ``depth`` how many Wasm calls in the activations below the innermost one.
     """
 
     __slots__ = (
-        "activations", "config", "datas", "elems", "externs", "fuel_left", "funcs", "globals", "instances", "mems",
+        "activations", "config", "datas", "depth", "elems", "externs", "fuel_left", "funcs", "globals", "instances", "mems",
         "tables", "tags",
     )  # fmt: skip
 
@@ -69,6 +69,7 @@ class Store:
         self.instances: list[ModuleInst] = []
         self.fuel_left: int | None = None
         self.activations = 0
+        self.depth = 0
 
     def alloc_module(self, module: Module, context: Any) -> ModuleInst:
         """Add an empty instance of ``module``, or raise ExhaustionError where there are too many."""
