@@ -2,7 +2,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.binary import leb
 from engine.binary.reader import Reader
 from engine.instructions.leb import s, u
 
@@ -64,7 +63,3 @@ def test_the_reader_reads_what_was_written(x, i, j):
 def test_negative_numbers_have_no_unsigned_form():
     with pytest.raises(ValueError, match="-1"):
         u(-1)
-
-
-def test_encoders_find_the_same_writers():
-    assert (leb.u, leb.s) == (u, s)
