@@ -15,6 +15,7 @@ functions here test for NaN themselves, and everybody else goes through them.
 from __future__ import annotations
 
 from array import array
+from math import copysign
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
@@ -51,9 +52,8 @@ def f32_nan_from_bits(bits: int) -> float:
 
 
 def f32_nan_to_bits(z: float) -> int:
-    """Return the 32 bits of an f32 that is a NaN."""
-    bits = f64_to_bits(z)
-    return bits >> 32 & 0x8000_0000 | 0x7F80_0000 | bits >> 29 & 0x7F_FFFF
+    """Return the 32 bits of an f32 that is a NaN: in double its exponent has ones to spare."""
+    return f64_to_bits(z) >> 29 & 0x7FFF_FFFF | (0x8000_0000 if copysign(1.0, z) < 0 else 0)
 
 
 def f32_from_bits(bits: int) -> float:
