@@ -1,1 +1,6 @@
-"""Placeholder docstring; the owner of this package writes it."""
+"""Validation: the context, the stack algorithm, constant expressions, modules (spec: valid)."""
+
+from .context import Context
+from .module import validate
+
+__all__ = ["Context", "validate"]

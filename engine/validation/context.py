@@ -17,6 +17,8 @@ from engine.matching import close_rectype, close_valtype, closed_heaptype
 from engine.module import FuncImport
 from engine.types import FuncType, GlobalType, MemType, RefType, TableType, TagType
 
+from .features import Gate
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -67,12 +69,13 @@ class Context:
     """
 
     __slots__ = (
-        "_results", "datas", "elems", "features", "funcs", "globals", "globals_visible", "imported", "labels", "locals",
-        "mems", "refs", "tables", "tags", "types",
+        "_results", "arrows", "datas", "elems", "features", "funcs", "gate", "globals", "globals_visible", "imported",
+        "labels", "local_arrows", "locals", "mems", "refs", "tables", "tags", "types",
     )  # fmt: skip
 
     def __init__(self, features: FeatureSet = EXECUTED) -> None:
         self.features = features
+        self.gate = Gate(features)
         self.types: list[DefType] = []
         self.funcs: list[DefType] = []
         self.tables: list[TableType] = []
@@ -87,6 +90,8 @@ class Context:
         self.locals: Sequence[ValType] = ()
         self.labels: list[ResultType] = []  # innermost last
         self._results: ResultType | None = None
+        self.arrows: dict[Any, Any] = {}  # what body.py remembers about rows and their immediates
+        self.local_arrows: dict[Any, Any] = {}
 
     @classmethod
     def of_module(cls, module: Module, features: FeatureSet = EXECUTED) -> Context:
@@ -198,7 +203,7 @@ class Context:
         """Return the type of a local."""
         return self.locals[x] if x < len(self.locals) else _unknown("local", x)
 
-    def label(self, l: int) -> ResultType:  # noqa: E741
+    def label(self, l: int) -> ResultType:
         """Return what a branch to the ``l``-th enclosing label takes."""
         labels = self.labels
         return labels[-1 - l] if l < len(labels) else _unknown("label", l)

@@ -1,0 +1,309 @@
+"""Modules and what they consist of (spec: valid-module), in the order of the binary format."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.errors import InvalidError, UnsupportedError, WasmError, Where
+from engine.features import (
+    BULK_MEMORY,
+    EXCEPTIONS,
+    EXECUTED,
+    FUNCTION_REFERENCES,
+    GC,
+    MEMORY64,
+    MULTI_MEMORY,
+    MULTI_VALUE,
+    MUTABLE_GLOBALS,
+    REFERENCE_TYPES,
+    THREADS,
+)
+from engine.matching import matches, matches_comp
+from engine.module import Active, FuncImport
+from engine.types import (
+    FUNC,
+    FUNCREF,
+    I64,
+    ArrayType,
+    DefType,
+    FuncType,
+    GlobalType,
+    MemType,
+    PackType,
+    RefType,
+    TableType,
+    ref,
+)
+
+from .body import check_body
+from .constants import check_constant
+from .context import Context
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from engine.features import FeatureSet
+    from engine.module import Code, Data, Elem, Module
+    from engine.types import AddrType, CompType, Limits, RecType, ValType
+
+    from .features import Gate
+
+__all__ = ["MAX_LOCALS", "MAX_RESULTS", "MAX_SUBTYPING_DEPTH", "validate"]
+
+# Implementation limits, those of the web embedding: without them a small module can ask for quadratic work.
+MAX_LOCALS = 50_000
+MAX_RESULTS = 1_000  # parameters, and results
+MAX_SUBTYPING_DEPTH = 63
+
+_FUNCTIONS = ref(False, FUNC)
+
+
+def validate(module: Module, features: FeatureSet = EXECUTED) -> None:
+    """Return if the module is valid with these features.
+
+    Raises ``InvalidError``, or ``UnsupportedError`` for what only a feature outside of ``EXECUTED`` could explain and
+    for the implementation limits above; both with the function and the offset where there is one.
+    """
+    _check_counts(module)
+    c = Context.of_module(module, features)
+    for rectype in module.types:
+        _check_written_types(rectype, c.gate)
+    _check_subtypes(module, c)
+    _check_imports(module, c)
+    _check_definitions(module, c)
+    _check_globals(module, c)
+    _check_exports(module, c)
+    if module.start is not None and c.func(module.start).comp != FuncType((), ()):
+        raise InvalidError(f"start function {module.start} must have type [] -> []")
+    for elem in module.elems:
+        _check_elem(c, elem)
+    for data in module.datas:
+        _check_data(c, data)
+    first = c.imported["func"]
+    for x, code in enumerate(module.codes, first):
+        _check_func(c, x, code)
+    if c.gate.missing is not None:
+        raise UnsupportedError(c.gate.missing.name)
+
+
+def _check_counts(m: Module) -> None:
+    """Check what decoding guarantees, for modules that were built."""
+    if len(m.funcs) != len(m.codes):
+        raise InvalidError("function and code section have inconsistent lengths")
+    if m.data_count is not None and m.data_count != len(m.datas):
+        raise InvalidError("data count and data section have inconsistent lengths")
+
+
+def _limit(what: str, n: int, limit: int) -> None:
+    if n > limit:
+        raise UnsupportedError(f"more than {limit} {what}")
+
+
+# -- types
+
+
+def _check_written_types(rectype: RecType, gate: Gate) -> None:
+    """Check the features and limits of one recursive group."""
+    if len(rectype.subtypes) != 1:
+        gate.require(GC, "unknown type: recursive group")
+    for sub in rectype.subtypes:
+        if sub.supers or not sub.final or not isinstance(sub.comp, FuncType):
+            gate.require(GC, "unknown type: struct, array or subtype")
+        if len(sub.supers) > 1:
+            raise InvalidError("sub type: more than one supertype")
+        for t in _parts(sub.comp):
+            gate.check_type(t)
+        if isinstance(sub.comp, FuncType):
+            _limit("parameters", len(sub.comp.params), MAX_RESULTS)
+            _limit("results", len(sub.comp.results), MAX_RESULTS)
+            if len(sub.comp.results) > 1:
+                gate.require(MULTI_VALUE, "invalid result arity")
+
+
+def _parts(comp: CompType) -> Iterator[ValType]:
+    """Give the value types that a composite type is made of."""
+    if isinstance(comp, FuncType):
+        yield from comp.params
+        yield from comp.results
+        return
+    fields = (comp.field,) if isinstance(comp, ArrayType) else comp.fields
+    for field in fields:
+        if not isinstance(field.storage, PackType):
+            yield field.storage
+
+
+def _check_subtypes(m: Module, c: Context) -> None:
+    """Check declared supertypes: they come before, are open, and match (spec: valid-subtype)."""
+    depths: dict[DefType, int] = {}
+    x = 0
+    for rectype in m.types:
+        for sub in rectype.subtypes:
+            deftype = c.types[x]
+            depths[deftype] = 0
+            for y in sub.supers:
+                if not isinstance(y, int) or y >= x:
+                    raise InvalidError(f"unknown type {y}: a supertype comes before type {x}")
+                super_ = c.types[y]
+                if super_.sub.final or not matches_comp(deftype.comp, super_.comp):
+                    raise InvalidError(f"sub type {x} does not match super type {y}")
+                depths[deftype] = depths[super_] + 1
+                _limit("supertypes in a chain", depths[deftype], MAX_SUBTYPING_DEPTH)
+            x += 1
+
+
+# -- imports and definitions
+
+
+def _check_imports(m: Module, c: Context) -> None:
+    for i in m.imports:
+        desc = i.desc
+        if isinstance(desc, FuncImport):
+            _func_comp(c.type(desc.typeidx))
+        elif isinstance(desc, TableType):
+            _check_tabletype(c, desc)
+        elif isinstance(desc, MemType):
+            _check_memtype(c, desc)
+        elif isinstance(desc, GlobalType):
+            c.gate.check_type(desc.valtype)
+            if desc.mutable:
+                c.gate.require(MUTABLE_GLOBALS, "mutable globals cannot be imported")
+
+
+def _check_definitions(m: Module, c: Context) -> None:
+    """Check functions' types, tables, memories and tags."""
+    for deftype in c.funcs[c.imported["func"] :]:
+        _func_comp(deftype)
+    if len(c.tables) > 1:
+        c.gate.require(REFERENCE_TYPES, "multiple tables")
+    if len(c.mems) > 1:
+        c.gate.require(MULTI_MEMORY, "multiple memories")
+    for table in m.tables:
+        _check_tabletype(c, table.type)
+        t = c.close_reftype(table.type.reftype)
+        if table.init is not None:
+            c.gate.require(FUNCTION_REFERENCES, "type mismatch: table with an initialiser")
+            check_constant(c, table.init, t)
+        elif not t.null:
+            raise InvalidError(f"type mismatch: a table of {t} needs an initialiser")
+    for mem in m.mems:
+        _check_memtype(c, mem)
+    for tag in c.tags:
+        c.gate.require(EXCEPTIONS, "unknown tag: tags")
+        if isinstance(tag.type, DefType) and _func_comp(tag.type).results:
+            raise InvalidError("non-empty tag result type")
+
+
+def _func_comp(deftype: DefType) -> FuncType:
+    if isinstance(deftype.comp, FuncType):
+        return deftype.comp
+    raise InvalidError("type mismatch: unknown type: a function type is needed")
+
+
+def _check_limits(limits: Limits, bound: int, message: str) -> None:
+    """Spec: valid-limits."""
+    if limits.min > bound or (limits.max is not None and limits.max > bound):
+        raise InvalidError(message)
+    if limits.max is not None and limits.min > limits.max:
+        raise InvalidError("size minimum must not be greater than maximum")
+
+
+def _check_addrtype(c: Context, t: AddrType) -> None:
+    if t is I64:
+        c.gate.require(MEMORY64, "type mismatch: 64-bit limits")
+
+
+def _check_tabletype(c: Context, t: TableType) -> None:
+    """Spec: valid-tabletype."""
+    _check_addrtype(c, t.addrtype)
+    if t.reftype is not FUNCREF:
+        c.gate.check_type(t.reftype)
+    _check_limits(t.limits, 2**t.addrtype.bits - 1, f"table size must be at most 2**{t.addrtype.bits} - 1 elements")
+
+
+def _check_memtype(c: Context, t: MemType) -> None:
+    """Spec: valid-memtype."""
+    _check_addrtype(c, t.addrtype)
+    if t.page_bits not in (0, 16):
+        raise InvalidError(f"invalid custom page size 2**{t.page_bits}")
+    pages = 2 ** (t.addrtype.bits - t.page_bits)
+    what = "65536 pages (4GiB)" if pages == 65536 else f"{pages} pages"
+    _check_limits(t.limits, pages, f"memory size must be at most {what}")
+    if t.shared:
+        c.gate.require(THREADS, "shared memory")
+        if t.limits.max is None:
+            raise InvalidError("shared memory must have maximum")
+
+
+def _check_globals(m: Module, c: Context) -> None:
+    """Check globals in order: with garbage collection each sees those before it, otherwise only the imported ones."""
+    for x, global_ in enumerate(m.globals, c.imported["global"]):
+        c.gate.check_type(global_.type.valtype)
+        check_constant(c, global_.init, c.globals[x].valtype)
+        if GC in c.features:
+            c.globals_visible = x + 1
+
+
+def _check_exports(m: Module, c: Context) -> None:
+    names = set()
+    look_up = {"func": c.func, "table": c.table, "mem": c.mem, "global": c.global_, "tag": c.tag}
+    for name, kind, x in m.exports:
+        if name in names:
+            raise InvalidError(f"duplicate export name {name!r}")
+        names.add(name)
+        found = look_up[kind](x)
+        if isinstance(found, GlobalType) and found.mutable:
+            c.gate.require(MUTABLE_GLOBALS, "mutable globals cannot be exported")
+
+
+# -- segments and functions
+
+
+def _check_elem(c: Context, elem: Elem) -> None:
+    """Spec: valid-elem."""
+    if elem.type is not FUNCREF and (elem.type is not _FUNCTIONS or elem.flag >= 4):  # not a list of functions
+        c.gate.check_type(elem.type)
+    t = c.close_reftype(elem.type)
+    if isinstance(elem.mode, Active):
+        table = c.table(elem.mode.index)
+        if not matches(t, table.reftype):
+            raise InvalidError(f"type mismatch: elements of type {t} in a table of {table.reftype}")
+        check_constant(c, elem.mode.offset, table.addrtype)
+    else:
+        c.gate.require(BULK_MEMORY, "passive element segment")
+    for expr in elem.init:
+        check_constant(c, expr, t)
+
+
+def _check_data(c: Context, data: Data) -> None:
+    """Spec: valid-data."""
+    if isinstance(data.mode, Active):
+        check_constant(c, data.mode.offset, c.mem(data.mode.index).addrtype)
+    else:
+        c.gate.require(BULK_MEMORY, "passive data segment")
+
+
+def _check_func(c: Context, x: int, code: Code) -> None:
+    """Spec: valid-func."""
+    functype = _func_comp(c.funcs[x])
+    try:
+        for n, t in code.locals:
+            c.gate.check_type(t)
+            _limit("locals", n, MAX_LOCALS)
+        _limit("locals", len(functype.params) + sum(n for n, _ in code.locals), MAX_LOCALS)
+        view = c.function(functype, code.locals)
+    except WasmError as e:
+        raise e.at(Where(x, None if code.offset < 0 else code.offset)) from None
+    check_body(view, code.body, functype.results, x, _without_default(functype, code))
+
+
+def _without_default(functype: FuncType, code: Code) -> set[int] | None:
+    """Return the locals that have no value until they are set, or None where there are none."""
+    if all(not isinstance(t, RefType) or t.null for _, t in code.locals):
+        return None
+    unset: set[int] = set()
+    x = len(functype.params)
+    for n, t in code.locals:
+        if isinstance(t, RefType) and not t.null:
+            unset.update(range(x, x + n))
+        x += n
+    return unset
