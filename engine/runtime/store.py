@@ -31,8 +31,8 @@ class Config:
 
     ``max_memory_pages`` (of 64 KiB) and ``max_table_elements`` bound each memory and table: a minimum beyond is
     ``ExhaustionError``, growth beyond gives -1.  ``max_depth`` bounds the nesting of Wasm calls and ``max_activations``
-    that of calls from the host into Wasm; both end with "call stack exhausted".  ``max_instances``
-    bounds instantiations.  ``build`` and ``fuel_model`` are execution's; None means the default ones.
+    that of calls from the host into Wasm; both end with "call stack exhausted".  ``max_instances`` bounds
+    instantiations.  ``build`` and ``fuel_model`` are execution's; None means the default ones.
     """
 
     max_memory_pages: int = 65536
@@ -52,8 +52,8 @@ class Store:
     """
 
     __slots__ = (
-        "activations", "config", "datas", "depth", "elems", "externs", "fuel_left", "funcs", "globals", "instances", "mems",
-        "tables", "tags",
+        "activations", "config", "datas", "depth", "elems", "externs", "fuel_left", "funcs", "globals", "instances",
+        "mems", "tables", "tags",
     )  # fmt: skip
 
     def __init__(self, config: Config | None = None) -> None:
