@@ -141,10 +141,10 @@ def _numeric(
     family: str, name: str, opcode: Opcode, pops: tuple[Any, ...], pushes: tuple[Any, ...], run: Callable[..., Any],
     traps: Iterable[TrapKind], **rest: Any,
 ) -> Instr:  # fmt: skip
-    rest = {"hot": True, "spec": f"exec-{family}"} | rest
+    fields: dict[str, Any] = {"hot": True, "spec": f"exec-{family}"} | rest
     return Instr(
         name=name, opcode=opcode, type=Arrow(pops, pushes), effect=Effect.PURE, run=run, family=family,
-        traps=frozenset(traps), **rest,
+        traps=frozenset(traps), **fields,
     )  # fmt: skip
 
 
