@@ -3,7 +3,7 @@
 :class:`Oracle` runs a plan in its worker and returns the records.  A worker that dies, hangs, breaks the protocol or
 eats memory ends the list with one record that says so; nothing that was answered before is lost, nothing is run twice,
 and the next plan gets a fresh worker.  The worker has its own process group, a clean environment, an empty temporary
-working directory and no descriptor of ours but its two pipes; it dies with the thread that started it.
+working directory and no descriptor of ours but its pipes; it dies with the thread that started it.
 
 One loop, :meth:`Oracle._pump`, waits for the worker: it writes what the pipe takes, reads records and stderr, and looks
 at the clock and at the resident size.  There are no threads here.
@@ -67,7 +67,8 @@ class _Worker:
         self.directory = tempfile.mkdtemp(prefix="wfuzz-worker-")
         plan_r, self.to_worker = os.pipe()
         self.from_worker, record_w = os.pipe()
-        arguments = [oracle_id, "--in", str(plan_r), "--out", str(record_w)]
+        self.bell, bell_w = os.pipe()
+        arguments = [oracle_id, "--in", str(plan_r), "--out", str(record_w), "--bell", str(bell_w)]
         arguments += ["--parent", str(os.getpid()), "--data-bytes", str(budget.data_bytes)]
         try:
             self.process = subprocess.Popen(
@@ -77,23 +78,24 @@ class _Worker:
                 stderr=subprocess.PIPE,
                 cwd=self.directory,
                 env=self._environment(),
-                pass_fds=(plan_r, record_w),
+                pass_fds=(plan_r, record_w, bell_w),
                 process_group=0,
             )
         except OSError as e:
-            os.close(self.to_worker)
-            os.close(self.from_worker)
+            for fd in (self.to_worker, self.from_worker, self.bell):
+                os.close(fd)
             shutil.rmtree(self.directory, ignore_errors=True)
             raise Unavailable(f"{command[0]} does not start: {e}") from e
         finally:
-            os.close(plan_r)
-            os.close(record_w)
+            for fd in (plan_r, record_w, bell_w):
+                os.close(fd)
         assert self.process.stderr is not None
         self.stderr = self.process.stderr
-        for fd in (self.to_worker, self.from_worker, self.stderr.fileno()):
+        for fd in (self.to_worker, self.from_worker, self.bell, self.stderr.fileno()):
             os.set_blocking(fd, False)
         self.poll = select.poll()
         self.poll.register(self.from_worker, select.POLLIN)
+        self.poll.register(self.bell, select.POLLIN)
         self.poll.register(self.stderr, select.POLLIN)
         self.usage = psutil.Process(self.process.pid)
         self.frames = Frames()
@@ -124,12 +126,18 @@ class _Worker:
                     break
         return True
 
+    def rings(self) -> None:
+        """Stop waking up for each record: this worker rings its bell when it wants to be read."""
+        self.poll.modify(self.from_worker, 0)  # its end still wakes
+
     def is_idle(self) -> bool:
         """Return whether it lives and has nothing to say."""
         if self.process.poll() is not None or self.inbox or self.frames.pending:
             return False
         self.drain_stderr()
-        return not any(fd == self.from_worker for fd, _ in self.poll.poll(0))
+        look = select.poll()
+        look.register(self.from_worker, select.POLLIN)
+        return not look.poll(0)
 
     def rss(self) -> int:
         """Return the resident bytes, 0 once it is gone."""
@@ -147,8 +155,8 @@ class _Worker:
             status = self.process.wait(10)
         self.drain_stderr()
         self.stderr.close()
-        os.close(self.to_worker)
-        os.close(self.from_worker)
+        for fd in (self.to_worker, self.from_worker, self.bell):
+            os.close(fd)
         shutil.rmtree(self.directory, ignore_errors=True)
         return status
 
@@ -209,6 +217,8 @@ class Oracle:
         except (_Ended, ProtocolError) as e:
             self._why = str(self._end(e))
             return
+        if hello.get("bell") is True:
+            worker.rings()
         if isinstance(answer, str):
             self.close()
             raise Unavailable(answer)
@@ -290,10 +300,11 @@ class Oracle:
             for fd, event in worker.poll.poll(max(1.0, 1000 * (min(deadline, look) - now))):
                 if fd == worker.to_worker:
                     view = self._write(worker, view, event)
-                elif fd == worker.from_worker:
-                    self._read(worker)
-                elif not worker.drain_stderr():
+                elif fd == worker.bell:
+                    self._hear(worker)
+                elif fd != worker.from_worker and not worker.drain_stderr():
                     worker.poll.unregister(fd)
+            self._read(worker)
             now = time.monotonic()
             if now >= look:
                 look = now + WATCH_S
@@ -312,6 +323,11 @@ class Oracle:
         if not view or not event & select.POLLOUT:  # all written, or nobody reads: then its end says more
             worker.poll.unregister(worker.to_worker)
         return view
+
+    def _hear(self, worker: _Worker) -> None:
+        with contextlib.suppress(BlockingIOError):
+            if not os.read(worker.bell, 4096):
+                worker.poll.unregister(worker.bell)
 
     def _read(self, worker: _Worker) -> None:
         try:

@@ -8,8 +8,11 @@ A frame is a 4-byte little-endian length and that many bytes of UTF-8 JSON.  The
     worker   {"id": 7, "end": 12}                the number of records; "stopped": "memory" if steps are missing
     worker   {"id": 7, "fault": "text"}          instead: the adapter is broken, the worker ends itself
 
-Closing the worker's input ends it.  What a worker sends is hostile: length, nesting, integers and shape are bounded and
-everything else is a :class:`ProtocolError`.  Standard library only, syntax of CPython 3.10.
+A worker that was given a bell (``--bell FD``) may say ``"bell": true`` in its first message; then it writes one byte
+there when its messages should be read (at every end or fault, and before 64 KiB are waiting), which spares the parent
+one awakening per record.  Closing the worker's input ends it.  What a worker sends is hostile: length, nesting,
+integers and shape are bounded and everything else is a :class:`ProtocolError`.  Standard library only, syntax of
+CPython 3.10.
 """
 
 from __future__ import annotations
@@ -127,11 +130,13 @@ class Frames:
         return len(self._buffer)
 
 
-def send(fd: int, message: Mapping[str, Any]) -> None:
-    """Write one message to a blocking descriptor."""
-    view = memoryview(pack(message))
+def send(fd: int, message: Mapping[str, Any]) -> int:
+    """Write one message to a blocking descriptor and return the bytes of its frame."""
+    frame = pack(message)
+    view = memoryview(frame)
     while view:
         view = view[os.write(fd, view) :]
+    return len(frame)
 
 
 def receive(fd: int) -> dict[str, Any] | None:

@@ -73,6 +73,7 @@ class WasmtimeSession(Session):
     def __init__(self, plan: Plan, api: Api, setup: Setup) -> None:
         super().__init__(plan)
         self.api = api
+        self.variant = setup.variant
         self.engine = api.engine(setup)
         self.store = api.wasmtime_store_new(self.engine, None, None)
         self.context: int = api.wasmtime_store_context(self.store)
@@ -119,7 +120,12 @@ class WasmtimeSession(Session):
     def step_validate(self, step: Step) -> Answer:
         wasm = self.binary(step["module"])
         error = self.api.error(self.api.wasmtime_module_validate(self.engine, wasm, len(wasm)))
-        return (Returned() if error is None else Rejected("module", error[:_TEXT_CAP])), None
+        return (Returned() if error is None else self._rejected(error)), None
+
+    def _rejected(self, error: str) -> Outcome:
+        """Return the outcome of a module that the engine refuses."""
+        lacking = self.variant == "winch" and "types are disallowed" in error  # externref, which it cannot compile
+        return Unsupported(error[:_TEXT_CAP]) if lacking else Rejected("module", error[:_TEXT_CAP])
 
     def _compile(self, name: str) -> int:
         """Return the compiled module of a name; stop if the engine refuses it."""
@@ -131,7 +137,7 @@ class WasmtimeSession(Session):
         error = self.api.error(self.api.wasmtime_module_new(self.engine, wasm, len(wasm), ctypes.byref(out)))
         if error is not None:
             invalid = self.api.error(self.api.wasmtime_module_validate(self.engine, wasm, len(wasm)))
-            raise Stop(Unsupported(error[:_TEXT_CAP]) if invalid is None else Rejected("module", error[:_TEXT_CAP]))
+            raise Stop(Unsupported(error[:_TEXT_CAP]) if invalid is None else self._rejected(error))
         assert out.value is not None
         self.compiled[name] = out.value
         return out.value

@@ -32,6 +32,7 @@ wasmtime_config_memory_init_cow_set v pb
 wasmtime_config_consume_fuel_set    v pb
 wasmtime_config_shared_memory_set   v pb
 wasmtime_config_wasm_component_model_set v pb
+wasmtime_config_wasm_component_model_async_set v pb
 wasmtime_config_wasm_relaxed_simd_deterministic_set v pb
 wasm_engine_new_with_config         p p
 wasmtime_store_new                  p ppp
@@ -216,6 +217,7 @@ class Api:
         self.wasmtime_config_parallel_compilation_set(config, False)
         self.wasmtime_config_memory_init_cow_set(config, False)
         self.wasmtime_config_wasm_component_model_set(config, False)
+        self.wasmtime_config_wasm_component_model_async_set(config, False)
         if setup.fuel:
             self.wasmtime_config_consume_fuel_set(config, True)
         if setup.deterministic and setup.variant != "winch":
