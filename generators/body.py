@@ -16,10 +16,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from engine.instructions.model import Effect
 from engine.module import In
 from engine.types import F32, I32, FuncType, NumType, ValType
 from generators.build import ELSE, END, const, default_expr, instr
 from generators.immediates import fill
+from generators.operands import aimed, tame
 from generators.palette import Choices, Role, list_options
 from generators.values import choose_bits, choose_sharp
 
@@ -71,7 +73,7 @@ class Body:
 
     def _list_calls(self) -> None:
         may = self.module.may_call
-        calls = self.module.palette.calls
+        calls = [self._likely(o) for o in self.module.palette.calls]
         self.calls = {loop: Choices(o for o in calls if may(self.index, o, loop)) for loop in (False, True)}
         self.call_producers = {
             loop: {
@@ -79,6 +81,13 @@ class Body:
             }
             for loop, choices in self.calls.items()
         }
+
+    def _likely(self, option: Option) -> Option:
+        """Return the option, made rare if it is an indirect call for which no slot holds a function."""
+        indirect = [i.name for i in option.row.imms] == ["typeidx", "tableidx"]
+        if not indirect or self.module.slots(option.imms[1], option.imms[0]):
+            return option
+        return option._replace(weight=max(1, option.weight // 16))
 
     # -- whole function
 
@@ -125,7 +134,7 @@ class Body:
 
     def statement(self, nesting: int) -> None:
         """Append one statement."""
-        menu: list[Callable[[int], None]] = [self._effect] * 7 + [self._set_local] * 5 + [self._call] * 3
+        menu: list[Callable[[int], None]] = [*[self._effect] * 7, *[self._set_local] * 5, *[self._call] * 3]
         if nesting > 0:
             menu += [self._if] * 3 + [self._loop] * 2 + [self._block] * 2 + [self._switch, self._typed_block]
         menu += [self._branch_if]
@@ -317,6 +326,8 @@ class Body:
     def _constant(self, t: ValType) -> None:
         if isinstance(t, NumType):
             self.out.append(const(t, choose_bits(self.source, t)))
+        elif self.source.chance(50) and self.module.palette.leaves[t]:
+            self.option(self.module.palette.leaves[t].choose(self.source), 0)
         else:
             self.out.append(default_expr(t))
 
@@ -388,55 +399,17 @@ class Body:
             for t in pops:
                 self.out.append(const(t, choose_sharp(source, t)) if isinstance(t, NumType) else default_expr(t))
         else:
-            for t, role in zip(pops, option.roles, strict=True):
-                if role is Role.VALUE:
-                    self.expr(t, depth)
+            last = len(pops) - 1
+            for k, (t, role) in enumerate(zip(pops, option.roles, strict=True)):
+                if role is not Role.VALUE:
+                    aimed(self, t, role, option, imms)
+                elif k == last and row.traps and row.effect is Effect.PURE and isinstance(t, NumType):
+                    tame(self, t, depth)
                 else:
-                    self._aimed(t, role, option, imms)
+                    self.expr(t, depth)
         self.out.append(In(row, imms))
         if row.nan and self.profile.nan == "module":
             self._canonicalise(option.pushes[0])
-
-    def _aimed(self, t: ValType, role: Role, option: Option, imms: tuple[Any, ...]) -> None:
-        """Append an operand that is an address, an index or a length: mostly in bounds, often at an edge."""
-        source = self.source
-        how = source.below(32)
-        if role is Role.ADDRESS:
-            self._address(t, how, option, imms)
-        elif role is Role.DELTA:
-            self.out.append(const(t, source.choose((0, 1, 2, 1 << 16, 0xFFFF))))
-        elif role is Role.LENGTH:
-            self._small(t, 8 if how < 16 else 64) if how < 30 else self.expr(t, 1)
-        else:
-            self._small(t, 8 if how < 30 else 16) if how < 31 else self.expr(t, 1)
-
-    def _small(self, t: ValType, bound: int) -> None:
-        """Append a value below ``bound`` (a power of two): a constant or a masked expression."""
-        source = self.source
-        if source.chance(30):
-            self.expr(t, 1)
-            self.out.append(const(t, bound - 1))
-            self.emit(f"{t}.and")
-        else:
-            self.out.append(const(t, source.below(bound)))
-
-    def _address(self, t: ValType, how: int, option: Option, imms: tuple[Any, ...]) -> None:
-        source = self.source
-        width = option.width or 1
-        offset = next((m.offset for m in imms if hasattr(m, "offset")), 0)
-        if how < 26:
-            self._small(t, 32 if how < 16 else 256)
-        elif how < 29:  # the last access in bounds, one before it, or the first beyond it
-            size = self.module.memory_bytes()
-            self.out.append(const(t, max(0, size - width - offset + source.choose((0, 0, -1, 1)))))
-        elif how < 31:  # the same edge after growth
-            self.emit("memory.size", 0)
-            self.out.append(const(t, 16))
-            self.emit(f"{t}.shl")
-            self.out.append(const(t, max(0, width + offset + source.choose((0, 0, 1, -1)))))
-            self.emit(f"{t}.sub")
-        else:
-            self.expr(t, 1)
 
     def _canonicalise(self, t: ValType) -> None:
         """Replace a NaN on the stack by the canonical one (NaN profile ``module``)."""

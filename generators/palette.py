@@ -20,7 +20,7 @@ from engine.types import EXTERNREF, F32, F64, FUNCREF, I32, I64, Arrow, TypeVar,
 from generators.immediates import domain, fills
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from engine.instructions.model import Instr
     from generators.profile import Profile
@@ -145,12 +145,14 @@ class Palette:
     """The options of a module under a profile: ``producers[t]`` push one ``t``, ``leaves[t]`` without operands,
     ``effects`` push nothing.  ``calls`` are kept apart, because what may be called depends on the caller."""
 
-    def __init__(self, c: Any, profile: Profile) -> None:
+    def __init__(self, c: Any, profile: Profile, allowed: Callable[[Option], bool]) -> None:
+        """``allowed`` refuses what would break a promise of the module, such as its termination."""
         rows = [r for r in TABLE if r.feature in profile.features and not (r.nan and profile.nan == "none")]
         self.local_rows = [r for r in rows if Region.LOCAL in r.reads | r.writes]
         plain = [r for r in rows if r.control is None and r not in self.local_rows and r.weight > 0]
         options = list(_static_options(plain)) + list(list_options((r for r in plain if not _is_static(r)), c))
         options = [o for o in options if o.pushes or o.row.effect is not Effect.PURE]  # a pure effect is a drop
+        options = [o for o in options if allowed(o)]
         self.producers = {t: Choices(o for o in options if _pushes(o, t) and o.pops) for t in VALUES}
         self.leaves = {t: Choices(o for o in options if _pushes(o, t) and not o.pops) for t in VALUES}
         self.effects = Choices(o for o in options if not o.pushes)

@@ -27,10 +27,10 @@ class Profile:
     functions: tuple[int, int] = (3, 5)
     params: tuple[int, int] = (0, 4)
     results: tuple[int, int] = (0, 3)
-    statements: tuple[int, int] = (2, 6)
-    expression_depth: int = 4
-    nesting: int = 3
-    instructions: int = 120  # per function, about
+    statements: tuple[int, int] = (1, 5)
+    expression_depth: int = 3
+    nesting: int = 2
+    instructions: int = 80  # per function, about
     trips: int = 24
     work: int = 40
     calls: tuple[int, int] = (8, 12)

@@ -18,6 +18,7 @@ from engine.types import (
     GlobalType,
     Limits,
     MemType,
+    NumType,
     RecType,
     RefType,
     SubType,
@@ -31,7 +32,6 @@ from generators.values import choose_bits
 
 if TYPE_CHECKING:
     from engine.module import Expr
-    from engine.types import NumType
     from generators.palette import Option
     from generators.profile import Profile
     from generators.source import Source
@@ -59,7 +59,7 @@ class Signatures:
         self._choose_segments()
         self.module = self.assemble()
         self.context = Context.of_module(self.module, profile.features)
-        self.palette = Palette(self.context, profile)
+        self.palette = Palette(self.context, profile, self._allowed)
 
     # -- choices
 
@@ -105,7 +105,7 @@ class Signatures:
         source = self.source
         self.mems: list[MemType] = []
         if source.chance(self.profile.memory_percent):
-            low = source.choose((1, 1, 1, 1, 1, 1, 2, 0))
+            low = source.choose((1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 0))
             high = low + source.choose((1, 0, 2, 3))
             self.mems.append(MemType(Limits(low, high)))
 
@@ -123,10 +123,8 @@ class Signatures:
         for _ in range(source.between(*self.profile.globals)):
             t = self.choose_valtype()
             mutable = not source.chance(20)
-            if isinstance(t, RefType):
-                self.globals.append(Global(GlobalType(mutable, t), (default_expr(t), END)))
-            else:
-                self.globals.append(Global(GlobalType(mutable, t), self._constant_expr(t)))
+            init = self._constant_expr(t) if isinstance(t, NumType) else (default_expr(t), END)
+            self.globals.append(Global(GlobalType(mutable, t), init))
         self.work = len(self.globals)
         self.globals.append(Global(GlobalType(True, I32), (const(I32, 0), END)))
 
@@ -145,8 +143,8 @@ class Signatures:
             for _ in range(source.below(3)):
                 init = source.bits(8 * source.choose((8, 0, 16, 1))) if source.chance(90) else 0
                 content = init.to_bytes((init.bit_length() + 7) // 8, "little")
-                room = self.mems[0].limits.min > 0
-                active = room and source.chance(60)
+                has_room = self.mems[0].limits.min > 0
+                active = has_room and source.chance(60)
                 offset = (const(I32, source.below(48)), END)
                 self.datas.append(Data(content, Active(0, offset) if active else Passive()))
         self.elems: list[Elem] = []
@@ -181,6 +179,14 @@ class Signatures:
             return False
         return self.flags[callee] != "plain" or (callee > caller and not in_loop)
 
+    def _allowed(self, option: Option) -> bool:
+        """A reference to a function may be called from anywhere, so only to a guarded one or a leaf; nobody but
+        the guards writes ``work``."""
+        kinds = [imm.name for imm in option.row.imms]
+        if "funcidx" in kinds:
+            return self.flags[option.imms[kinds.index("funcidx")]] != "plain"
+        return Region.GLOBAL not in option.row.writes or bool(option.imms[0] != self.work)
+
     def sink(self, t: ValType) -> int | None:
         """Return a mutable global of type ``t`` that takes values nobody wants, or None."""
         for x, g in enumerate(self.globals[: self.work]):
@@ -191,6 +197,19 @@ class Signatures:
     def memory_bytes(self) -> int:
         """Return the initial size of the memory."""
         return self.mems[0].limits.min << 16
+
+    def table_room(self, x: int) -> int:
+        """Return the initial number of slots of table ``x``."""
+        return self.tables[x].limits.min
+
+    def slots(self, table: int, typeidx: int) -> list[int]:
+        """Return the slots of a table that instantiation fills with functions of this type."""
+        found = []
+        for elem in self.elems:
+            if isinstance(elem.mode, Active) and elem.mode.index == table:
+                base = elem.mode.offset[0].imms[0]
+                found += [base + k for k, e in enumerate(elem.init) if self.funcs[e[0].imms[0]] == typeidx]
+        return found
 
     # -- the module
 

@@ -1,0 +1,118 @@
+"""Operands with a meaning: addresses, indices, lengths, divisors.
+
+A random i32 is almost never a valid address, and a body that traps at its first load tests nothing behind it. So an
+operand whose role the row tells is aimed: mostly in bounds and close to others (dense aliasing), often exactly at
+an edge, seldom anywhere. An operand of a trapping numeric operator is mostly tame in the same way.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from engine.instructions.model import Region
+from engine.types import F64, I32, NumType, ValType
+from generators.build import const
+from generators.palette import Role
+from generators.values import EDGES
+
+if TYPE_CHECKING:
+    from generators.body import Body
+    from generators.palette import Option
+
+__all__ = ["aimed", "tame"]
+
+_ONE_IN = 64  # aimed operands that are any value at all
+
+
+def aimed(body: Body, t: ValType, role: Role, option: Option, imms: tuple[Any, ...]) -> None:
+    """Append an operand of this role."""
+    if body.source.below(_ONE_IN) == _ONE_IN - 1:
+        body.expr(t, 1)
+        return
+    _AIM[role](body, t, option, imms)
+
+
+def _small(body: Body, t: ValType, bound: int) -> None:
+    """Append a value below ``bound``: a constant, or an expression masked to a power of two."""
+    source = body.source
+    if bound > 1 and source.chance(30):
+        body.expr(t, 1)
+        body.out.append(const(t, (1 << bound.bit_length() - 1) - 1))
+        body.emit(f"{t}.and")
+    else:
+        body.out.append(const(t, source.below(max(1, bound))))
+
+
+def _address(body: Body, t: ValType, option: Option, imms: tuple[Any, ...]) -> None:
+    source = body.source
+    width = option.width or 1
+    offset = next((m.offset for m in imms if hasattr(m, "offset")), 0)
+    how = source.below(16)
+    if how < 12:
+        _small(body, t, 32 if how < 8 else 256)
+    elif how < 15:  # the last access in bounds, the one before it, or the first beyond it
+        edge = body.module.memory_bytes() - width - offset - source.choose((0, 0, 0, 1, 1, 2, -1))
+        body.out.append(const(t, max(0, edge)))
+    else:  # the same edge after growth
+        body.emit("memory.size", 0)
+        body.out.append(const(t, 16))
+        body.emit(f"{t}.shl")
+        body.out.append(const(t, max(0, width + offset + source.choose((0, 0, 0, 0, 1, 2, -1)))))
+        body.emit(f"{t}.sub")
+
+
+def _index(body: Body, t: ValType, option: Option, imms: tuple[Any, ...]) -> None:
+    """A slot of the table; for an indirect call mostly one that holds a function of the right type."""
+    source = body.source
+    kinds = [imm.name for imm in option.row.imms]
+    table = imms[kinds.index("tableidx")]
+    if "typeidx" in kinds:
+        slots = body.module.slots(table, imms[kinds.index("typeidx")])
+        if slots and source.below(8) < 7:
+            body.out.append(const(t, source.choose(slots)))
+            return
+    _small(body, t, body.module.table_room(table) + (1 if source.chance(4) else 0))
+
+
+def _segment(body: Body, t: ValType, option: Option, imms: tuple[Any, ...]) -> None:
+    body.out.append(const(t, body.source.choose((0, 0, 0, 1, 2))))
+
+
+def _length(body: Body, t: ValType, option: Option, imms: tuple[Any, ...]) -> None:
+    source = body.source
+    reads_segment = Region.SEGMENT in option.row.reads
+    if reads_segment:
+        body.out.append(const(t, source.choose((0, 1, 0, 2, 3))))
+    elif Region.MEMORY in option.row.writes:
+        _small(body, t, 16 if source.below(4) < 3 else 128)
+    else:
+        _small(body, t, 4)
+
+
+def _delta(body: Body, t: ValType, option: Option, imms: tuple[Any, ...]) -> None:
+    body.out.append(const(t, body.source.choose((0, 1, 2, 1, 1 << 16, 0xFFFF, (1 << 32) - 1))))
+
+
+_AIM = {
+    Role.ADDRESS: _address, Role.INDEX: _index, Role.SEGMENT: _segment, Role.LENGTH: _length, Role.DELTA: _delta,
+}  # fmt: skip
+
+
+def tame(body: Body, t: NumType, depth: int) -> None:
+    """Append an operand that a trapping numeric operator mostly accepts: not zero, or small enough to convert."""
+    source = body.source
+    how = source.below(8)
+    if how == 7:
+        body.expr(t, depth)
+    elif not t.is_float:
+        if how < 5:
+            body.out.append(const(t, source.choose(EDGES[t][1:])))
+        else:
+            body.expr(t, depth)
+            body.out.append(const(t, 1))
+            body.emit(f"{t}.or")
+    elif how < 4:
+        body.out.append(const(t, source.choose(EDGES[t][:16])))
+    else:
+        body.expr(I32, depth)
+        body.emit(f"{t}.convert_i32_{'u' if t is F64 and how == 4 else 's'}")

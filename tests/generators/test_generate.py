@@ -1,0 +1,126 @@
+"""Whole cases: valid, deterministic, rich, and shrinkable by their tape."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from statistics import median
+
+import pytest
+import wasmtime
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.binary import decode
+from engine.instructions import TABLE
+from engine.module import Module
+from engine.types import Arrow
+from engine.validation import validate
+from generators.module import Generated, generate
+from generators.palette import Role, list_options
+from generators.profile import PRESETS
+from generators.source import Source
+from oracles.plan import Plan
+
+STANDARD = PRESETS["standard"]
+
+
+def cases(count: int, profile: str = "standard") -> list[Generated]:
+    return [generate(Source.fresh(11, i), PRESETS[profile]) for i in range(count)]
+
+
+def names(module: Module) -> Counter[str]:
+    return Counter(i.row.name for code in module.codes for i in code.body)
+
+
+@pytest.mark.parametrize("profile", PRESETS)
+def test_every_module_validates_here_and_elsewhere(profile: str) -> None:
+    engine = wasmtime.Engine()
+    for case in cases(25, profile):
+        validate(decode(case.wasm))
+        wasmtime.Module.validate(engine, case.wasm)
+
+
+@pytest.mark.parametrize("profile", PRESETS)
+def test_a_tape_rebuilds_its_case(profile: str) -> None:
+    for i in range(10):
+        source = Source.fresh(3, i)
+        case = generate(source, PRESETS[profile])
+        again = generate(Source.replay(source.tape), PRESETS[profile])
+        assert again.wasm == case.wasm
+        assert again.plan.digest() == case.plan.digest()
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 50), st.data())
+def test_any_damaged_tape_is_a_valid_case(seed: int, data: st.DataObject) -> None:
+    tape = generate_tape(seed)
+    start = data.draw(st.integers(0, len(tape) - 1))
+    end = data.draw(st.integers(start, min(len(tape), start + 400)))
+    damaged = tape[:start] + data.draw(st.sampled_from(([], [0], [1 << 80], [5, 5]))) + tape[end:]
+    case = generate(Source.replay(damaged), STANDARD)
+    validate(case.module)
+    assert Plan.from_json(case.plan.to_json()).digest() == case.plan.digest()
+
+
+def generate_tape(seed: int) -> list[int]:
+    source = Source.fresh(seed)
+    generate(source, STANDARD)
+    return source.tape
+
+
+def test_the_empty_tape_is_the_simplest_case() -> None:
+    case = generate(Source.replay([]), STANDARD)
+    validate(case.module)
+    assert sum(len(code.body) for code in case.module.codes) <= 4 * len(case.module.codes)
+
+
+def test_the_standard_case_is_rich() -> None:
+    found = cases(150)
+    assert median(sum(len(code.body) for code in case.module.codes) for case in found) >= 100
+    assert median(len(case.module.funcs) for case in found) >= 3
+    assert median(sum(step.kind == "call" for step in case.plan.steps) for case in found) >= 8
+
+
+def test_hardly_any_value_is_dropped() -> None:
+    count = sum((names(case.module) for case in cases(150)), Counter())
+    values = sum(n for name, n in count.items() if _pushes_values(name))
+    assert count["drop"] / values <= 0.01
+
+
+def _pushes_values(name: str) -> bool:
+    row = TABLE.by_name[name]
+    return not isinstance(row.type, Arrow) or bool(row.type.pushes)
+
+
+def test_every_row_is_generated() -> None:
+    count = sum((names(case.module) for case in cases(700)), Counter())
+    assert {row.name for row in TABLE if row.feature in STANDARD.features} - set(count) <= {"nop"}
+
+
+def test_without_nan_no_producer_is_generated() -> None:
+    producers = {row.name for row in TABLE if row.nan}
+    assert producers
+    count = sum((names(case.module) for case in cases(60, "no-nan")), Counter())
+    assert not producers & set(count)
+
+
+def test_a_row_behind_a_feature_is_not_generated_without_it() -> None:
+    profile = replace(STANDARD, features=STANDARD.features - {TABLE.by_name["memory.fill"].feature})
+    count = sum((names(generate(Source.fresh(1, i), profile).module) for i in range(40)), Counter())
+    assert not [n for n in count if TABLE.by_name[n].feature not in profile.features]
+
+
+def test_roles_come_from_the_row() -> None:
+    case = next(c for c in cases(50) if c.module.mems and len(c.module.tables) == 2)
+    from engine.validation.context import Context
+
+    c = Context.of_module(case.module)
+    roles = {o.row.name: o.roles for o in list_options([r for r in TABLE if r.reads or r.writes], c)}
+    assert roles["memory.fill"] == (Role.ADDRESS, Role.VALUE, Role.LENGTH)
+    assert roles["memory.copy"] == (Role.ADDRESS, Role.ADDRESS, Role.LENGTH)
+    assert roles["memory.grow"] == (Role.DELTA,)
+    assert roles["table.grow"] == (Role.VALUE, Role.DELTA)
+    assert roles["table.set"] == (Role.INDEX, Role.VALUE)
+    assert roles["i64.store"] == (Role.ADDRESS, Role.VALUE)
+    assert roles["call_indirect"][-1] is Role.INDEX
