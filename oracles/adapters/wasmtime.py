@@ -161,7 +161,7 @@ class WasmtimeSession(Session):
         exports = self._exports(instance)
         for export in exports.values():
             if export.kind == FUNC:
-                self.values.number_function(export.address)
+                self.values.number_function(ctypes.string_at(export.address, 16))
             elif export.kind == TAG:
                 self._number_tag(ctypes.string_at(export.address, 24))
         self.instances[name] = exports
@@ -229,7 +229,7 @@ class WasmtimeSession(Session):
         ended = self._ended(error, trap.value)
         if ended is not None:
             return ended, None
-        return Returned(tuple(self.values.read(out + VAL_SIZE * i) for i in range(results))), None
+        return Returned(tuple(self.values.take(buffer, VAL_SIZE * (params + i)) for i in range(results))), None
 
     def _write_all(self, values: Sequence[Value], base: int) -> list[int]:
         """Write the values and return the addresses of those to release; on a failure nothing stays rooted."""
@@ -318,7 +318,7 @@ class WasmtimeSession(Session):
         cell = ctypes.create_string_buffer(VAL_SIZE)
         for i in range(api.wasmtime_exnref_field_count(context, exn)):
             if api.error(api.wasmtime_exnref_field(context, exn, i, cell)) is None:
-                values.append(self.values.read(ctypes.addressof(cell)))
+                values.append(self.values.take(cell))
         api.wasmtime_exnref_unroot(exn)
         return Threw(number, tuple(values))
 
@@ -353,7 +353,8 @@ class WasmtimeSession(Session):
     def enter_host(self, name: str, args: int, nargs: int, results: int) -> int | None:
         """Run a host function on raw values; return a trap or None."""
         try:
-            values = [self.values.read_borrowed(args + VAL_SIZE * i) for i in range(nargs)]
+            raw = (ctypes.c_char * (VAL_SIZE * nargs)).from_address(args or ctypes.addressof(_NOTHING))
+            values = [self.values.read(raw, VAL_SIZE * i) for i in range(nargs)]
             for i, value in enumerate(self.host_call(name, values)):
                 self.values.write(value, results + VAL_SIZE * i)
         except Stop as stop:
@@ -374,7 +375,7 @@ class WasmtimeSession(Session):
     def _global(self, export: Export) -> Value:
         cell = ctypes.create_string_buffer(VAL_SIZE)
         self.api.wasmtime_global_get(self.context, export.address, cell)
-        return self.values.read(ctypes.addressof(cell))
+        return self.values.take(cell)
 
     def step_set(self, step: Step) -> Answer:
         export = self._export(step, GLOBAL)
@@ -480,11 +481,10 @@ class WasmtimeSession(Session):
         if size > MAX_SLOTS:
             raise Stop(Exhausted("memory", f"a table of {size} slots is not shown"))
         cell = ctypes.create_string_buffer(VAL_SIZE)
-        at = ctypes.addressof(cell)
         out: list[list[Any]] = []
         for i in range(size):
-            self.api.wasmtime_table_get(self.context, export.address, i, at)
-            out.append(list(self.values.read(at)))
+            self.api.wasmtime_table_get(self.context, export.address, i, cell)
+            out.append(list(self.values.take(cell)))
         return out
 
 
@@ -508,6 +508,7 @@ def _refused(text: str, *, linking: bool) -> Outcome:
 _HOST_FUNCTIONS: dict[int, tuple[WasmtimeSession, str]] = {}
 
 
+_NOTHING = ctypes.create_string_buffer(1)
 _KEYS = itertools.count(1)
 
 

@@ -18,9 +18,12 @@ from oracles.outcome import Unsupported
 if TYPE_CHECKING:
     from oracles.plan import Value
 
-__all__ = ["Values"]
+__all__ = ["Buffer", "Values"]
+
+Buffer = ctypes.Array[ctypes.c_char]
 
 _VAL = struct.Struct("<B7xQQ8x")
+_FUNC = struct.Struct("<QQ")
 _WIDTHS = (8, 16, 8, 16)  # hex digits by kind
 _MASKS = (0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF)
 _FUNCREF, _EXTERNREF, _ANYREF, _EXNREF = 5, 6, 7, 8
@@ -40,44 +43,46 @@ class Values:
         self.api = api
         self.context = context
         self.functions = Numbering()
+        self._seen: dict[bytes, int] = {}
 
-    def number_function(self, address: int) -> int:
-        """Return the number of the function whose ``wasmtime_func_t`` is at ``address``.
+    def number_function(self, raw: bytes) -> int:
+        """Return the number of the function of a ``wasmtime_func_t`` (its 16 bytes).
 
-        Each instance has its own VMFuncRef of a function that it imports, so a function is known by what the record
+        Each instance has its own VMFuncRef of a function that it imports, so a function is known by what that record
         holds: its entry and its own context (words 0 and 3 of four).
         """
-        entry, _, _, owner = struct.unpack(
-            "<4Q", ctypes.string_at(self.api.wasmtime_func_to_raw(self.context, address), 32)
-        )
-        return self.functions.number((entry, owner), ctypes.string_at(address, 16))
+        n = self._seen.get(raw)
+        if n is None:
+            record = self.api.wasmtime_func_to_raw(self.context, raw)
+            entry, _, _, owner = struct.unpack("<4Q", ctypes.string_at(record, 32))
+            n = self._seen[raw] = self.functions.number((entry, owner), raw)
+        return n
 
     # out
 
-    def read(self, address: int) -> Value:
-        """Return the value at ``address`` and release the reference it holds."""
-        value = self.read_borrowed(address)
+    def take(self, buffer: Buffer, at: int = 0) -> Value:
+        """Return the value at offset ``at`` and release the reference it holds."""
+        value = self.read(buffer, at)
         if value[1] is not None and value[0] in ("externref", "anyref", "exnref"):
-            self.api.wasmtime_val_unroot(address)
+            self.api.wasmtime_val_unroot(ctypes.addressof(buffer) + at)
         return value
 
-    def read_borrowed(self, address: int) -> Value:
-        """Return the value at ``address``, which somebody else owns."""
-        kind, low, high = _VAL.unpack(ctypes.string_at(address, VAL_SIZE))
+    def read(self, buffer: Buffer, at: int = 0) -> Value:
+        """Return the value at offset ``at``, whose reference somebody else owns."""
+        kind, low, high = _VAL.unpack_from(buffer, at)
         if kind < 4:
             return KINDS[kind], f"{low & _MASKS[kind]:0{_WIDTHS[kind]}x}"
         if kind == 4:
             return "v128", f"{high << 64 | low:032x}"
         if low == 0:  # the store of a null reference
             return KINDS[kind], None
-        at = address + OF
         if kind == _FUNCREF:
-            return "funcref", self.number_function(at)
+            return "funcref", self.number_function(_FUNC.pack(low, high))
         payload: Any = "exn"
         if kind == _EXTERNREF:
-            payload = self._extern(at)
+            payload = self._extern(ctypes.addressof(buffer) + at + OF)
         elif kind == _ANYREF:
-            payload = self._any(at)
+            payload = self._any(ctypes.addressof(buffer) + at + OF)
         return KINDS[kind], payload
 
     def _extern(self, at: int) -> Any:
