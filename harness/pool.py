@@ -1,0 +1,193 @@
+"""Where cases run: in this process, or in N processes that each have their own workers.
+
+Both forms take indices and give back ``CaseResult`` in any order.  A process that dies (the machine's out-of-memory
+killer, say) is replaced and its cases run again: they are functions of their index, so nothing is lost or counted
+twice.  The processes ignore Ctrl-C, which is the campaign's to handle, and end when their pipe does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import signal
+from collections import deque
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from typing import TYPE_CHECKING, Any, Protocol
+
+from harness.cases import CaseResult, Examiner, Started
+from harness.runner import Runner
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from generators.profile import Profile
+    from harness.divergences import Registry
+    from harness.runner import OracleLike
+
+__all__ = ["InProcess", "Pool", "PoolFault", "Processes", "Setup"]
+
+AHEAD = 4  # cases handed to a process before it has answered
+MAX_DEATHS = 5  # of processes, in a row
+
+
+class PoolFault(RuntimeError):
+    """The processes of a pool keep dying."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """All that a process needs to make and judge cases; it crosses to it by pickling."""
+
+    oracles: tuple[str, ...]
+    seed: int
+    profile: str
+    fitted: Profile
+    registry: Registry
+
+    def examiner(self, make: Callable[[str], OracleLike] | None = None) -> Examiner:
+        """Return an examiner with fresh oracles; the caller closes its runner."""
+        runner = Runner([(make or _oracle)(o) for o in self.oracles], self.registry)
+        return Examiner(runner, self.seed, self.profile, self.fitted)
+
+
+def _oracle(oracle_id: str) -> OracleLike:
+    from oracles.process import Oracle
+
+    return Oracle(oracle_id)
+
+
+class Pool(Protocol):
+    """Gives results for indices."""
+
+    @property
+    def room(self) -> int:
+        """How many more indices it takes now."""
+        ...
+
+    def put(self, index: int) -> None: ...
+
+    def get(self, timeout_s: float) -> list[CaseResult]:
+        """Return the results that are there within the time; empty if none."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class InProcess:
+    """Runs cases here, generating the next one while the workers run."""
+
+    def __init__(self, examiner: Examiner) -> None:
+        self.examiner = examiner
+        self._started: deque[Started] = deque()
+
+    @property
+    def room(self) -> int:
+        return 2 - len(self._started)
+
+    def put(self, index: int) -> None:
+        self._started.append(self.examiner.start(index))
+
+    def get(self, timeout_s: float) -> list[CaseResult]:
+        if not self._started:
+            return []
+        result = self.examiner.finish(self._started[0])
+        self._started.popleft()  # only now: an interrupt in between loses nothing
+        return [result]
+
+    def close(self) -> None:
+        self.examiner.runner.close()
+
+
+@dataclass(slots=True, eq=False)
+class _Child:
+    process: Any
+    pipe: Connection
+    waiting: list[int] = field(default_factory=list)
+
+
+class Processes:
+    """Runs cases in ``jobs`` processes."""
+
+    def __init__(self, setup: Setup, jobs: int) -> None:
+        self.setup = setup
+        self._context = multiprocessing.get_context("spawn")
+        self._children = [self._spawn() for _ in range(jobs)]
+        self._deaths = 0
+
+    def _spawn(self) -> _Child:
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(target=_serve, args=(theirs, self.setup), daemon=True)
+        process.start()
+        theirs.close()
+        return _Child(process, ours)
+
+    @property
+    def room(self) -> int:
+        return sum(max(0, AHEAD - len(c.waiting)) for c in self._children)
+
+    def put(self, index: int) -> None:
+        child = min(self._children, key=lambda c: len(c.waiting))
+        child.waiting.append(index)
+        with contextlib.suppress(OSError):  # its death is noticed in get, and the case runs again
+            child.pipe.send(index)
+
+    def get(self, timeout_s: float) -> list[CaseResult]:
+        results: list[CaseResult] = []
+        ready = wait([c.pipe for c in self._children], timeout_s)
+        for child in list(self._children):
+            if child.pipe not in ready:
+                continue
+            try:
+                while child.pipe.poll():
+                    result = child.pipe.recv()
+                    if isinstance(result, BaseException):
+                        raise result
+                    child.waiting.remove(result.index)
+                    results.append(result)
+                    self._deaths = 0
+            except (EOFError, ConnectionError):
+                self._replace(child)
+        return results
+
+    def _replace(self, child: _Child) -> None:
+        """Start a process in place of one that died, and give it the cases that are still without result."""
+        self._deaths += 1
+        child.process.join(5)
+        if self._deaths > MAX_DEATHS:
+            raise PoolFault(f"{MAX_DEATHS} processes in a row died (last exit status {child.process.exitcode})")
+        fresh = self._spawn()
+        self._children[self._children.index(child)] = fresh
+        for index in child.waiting:
+            fresh.waiting.append(index)
+            fresh.pipe.send(index)
+
+    def close(self) -> None:
+        for child in self._children:
+            with contextlib.suppress(OSError):
+                child.pipe.send(None)
+            child.pipe.close()
+        for child in self._children:
+            child.process.join(10)
+            if child.process.is_alive():
+                child.process.kill()
+
+
+def _serve(pipe: Connection, setup: Setup) -> None:
+    """Answer indices with results until None or the end of the pipe."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        examiner = setup.examiner()
+        examiner.runner.descriptions()
+    except Exception as e:  # noqa: BLE001  whatever stops us from starting, the campaign reports it
+        pipe.send(RuntimeError(f"{type(e).__name__}: {e}"))
+        return
+    started: deque[Started] = deque()
+    with examiner.runner, contextlib.suppress(EOFError, BrokenPipeError, ConnectionError):
+        while True:
+            while len(started) < 2 and (not started or pipe.poll()):
+                index = pipe.recv()
+                if index is None:
+                    return
+                started.append(examiner.start(index))
+            pipe.send(examiner.finish(started.popleft()))

@@ -1,0 +1,221 @@
+"""One plan on several oracles: runs, verdicts against the first of them, and what is counted of both.
+
+The first oracle is the side that the others are compared with (the reference engine in a campaign).  Each oracle has a
+thread of its own that does nothing but wait for its worker, so the workers of one plan run at the same time and the
+caller may generate the next plan meanwhile.  The threads live as long as the runner, because a worker dies with the
+thread that started it.
+
+A step that passed its wall-clock limit is run again, alone and with ten times the limit; only what hangs then too is
+inconclusive.  A wall clock decides nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import signal
+from collections import Counter
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from harness.compare import Comparison, Differ, Side, canonical, compare, outcome_class
+from harness.divergences import Registry
+from harness.triage import signature
+from oracles.outcome import Exhausted, TimedOut, Trapped
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.divergences import Divergence
+    from oracles.outcome import Record
+    from oracles.plan import Plan
+
+__all__ = ["EFFECTS", "RETRY_FACTOR", "Judgement", "OracleLike", "Run", "Runner", "describe_engine"]
+
+RETRY_FACTOR = 10
+EFFECTS = frozenset({"instantiate", "call", "set", "write", "grow"})
+"""Step kinds that change state: their outcomes are what a summary counts."""
+
+
+class OracleLike(Protocol):
+    """What a runner needs of ``oracles.process.Oracle``."""
+
+    id: str
+
+    @property
+    def description(self) -> Any: ...
+
+    def run(self, plan: Plan, *, deadline_s: float | None = None) -> list[Record]: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What one plan did on every oracle, in the order of the runner's oracles."""
+
+    plan: Plan
+    sides: tuple[Side, ...]
+
+    @property
+    def is_timed_out(self) -> bool:
+        """Return whether a wall clock or the system's memory ended a side, so that another run may differ."""
+        last = (s.records[-1].outcome for s in self.sides if s.records)
+        return any(
+            isinstance(o, TimedOut) or (isinstance(o, Exhausted) and o.resource in ("time", "memory")) for o in last
+        )
+
+    def digest(self) -> str:
+        """Return the hex SHA-256 of every record of every oracle, in canonical form."""
+        data = [[s.oracle, list(canonical(self.plan, s.records))] for s in self.sides]
+        return hashlib.sha256(json.dumps(data, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+    def busy_s(self) -> list[float]:
+        """Return the time that each engine says its steps took, in seconds."""
+        return [sum(r.us for r in s.records) / 1e6 for s in self.sides]
+
+    def outcome_counts(self) -> tuple[Counter[str], Counter[str]]:
+        """Return the outcome classes and the trap phrases of the first oracle's effective steps."""
+        outcomes: Counter[str] = Counter()
+        traps: Counter[str] = Counter()
+        for record in self.sides[0].records:
+            if record.step < len(self.plan.steps) and self.plan.steps[record.step].kind in EFFECTS:
+                outcome = record.outcome
+                if isinstance(outcome, Trapped):
+                    traps[outcome.trap] += 1
+                outcomes[outcome_class(outcome).partition(":")[0]] += 1
+        return outcomes, traps
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The verdict on one oracle against the first; ``divergence`` explains a difference that is known."""
+
+    oracle: str
+    comparison: Comparison
+    signature: str | None = None
+    divergence: Divergence | None = None
+
+    @property
+    def is_finding(self) -> bool:
+        return isinstance(self.comparison.verdict, Differ) and self.divergence is None
+
+
+@dataclass(slots=True)
+class Pending:
+    """A plan on its way through every oracle."""
+
+    plan: Plan
+    futures: list[Future[list[Record]]] = field(default_factory=list)
+
+
+class Runner:
+    """Runs plans on oracles that it owns from now on; a context manager that ends their workers."""
+
+    def __init__(self, oracles: Sequence[OracleLike], registry: Registry | None = None) -> None:
+        if len({o.id for o in oracles}) != len(oracles):
+            raise ValueError("an oracle is there twice")
+        self.oracles = list(oracles)
+        self.registry = registry or Registry()
+        self._threads = [ThreadPoolExecutor(1, thread_name_prefix=o.id) for o in oracles]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End every worker at once, whatever it is doing, then the threads."""
+        for thread, oracle in zip(self._threads, self.oracles, strict=True):
+            thread.shutdown(wait=False, cancel_futures=True)
+            pid = getattr(oracle, "pid", None)
+            if pid is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)  # what waits for it returns
+        for thread, oracle in zip(self._threads, self.oracles, strict=True):
+            thread.shutdown()
+            oracle.close()
+
+    def descriptions(self) -> list[Any]:
+        """Return every oracle's description, starting the workers at the same time; Unavailable passes through."""
+        futures = [t.submit(_describe, o) for t, o in zip(self._threads, self.oracles, strict=True)]
+        return [f.result() for f in futures]
+
+    def submit(self, plan: Plan) -> Pending:
+        """Start a plan on every oracle and return at once."""
+        pending = Pending(plan)
+        for thread, oracle in zip(self._threads, self.oracles, strict=True):
+            pending.futures.append(thread.submit(oracle.run, plan))
+        return pending
+
+    def collect(self, pending: Pending) -> Run:
+        """Wait for a submitted plan; sides that timed out run again, alone, with ten times the limit."""
+        plan = pending.plan
+        answers = [f.result() for f in pending.futures]
+        for n, records in enumerate(answers):
+            if records and isinstance(records[-1].outcome, TimedOut):
+                answers[n] = self._again(n, plan)
+        sides = [
+            Side(oracle.id, tuple(records), *describe_engine(oracle))
+            for oracle, records in zip(self.oracles, answers, strict=True)
+        ]
+        return Run(plan, tuple(sides))
+
+    def run(self, plan: Plan) -> Run:
+        """Return what a plan does on every oracle."""
+        return self.collect(self.submit(plan))
+
+    def _again(self, n: int, plan: Plan) -> list[Record]:
+        limits = replace(plan.limits, step_ms=plan.limits.step_ms * RETRY_FACTOR)
+        return self._threads[n].submit(self.oracles[n].run, replace(plan, limits=limits)).result()
+
+    def judge(self, run: Run) -> list[Judgement]:
+        """Return the verdict on each oracle after the first."""
+        left = run.sides[0]
+        return [self._judge(run.plan, left, right) for right in run.sides[1:]]
+
+    def _judge(self, plan: Plan, left: Side, right: Side) -> Judgement:
+        comparison = compare(plan, left, right)
+        verdict = comparison.verdict
+        if not isinstance(verdict, Differ):
+            return Judgement(right.oracle, comparison)
+        known = self.registry.explain(plan, left, right, verdict)
+        return Judgement(right.oracle, comparison, signature(left.oracle, right.oracle, verdict), known)
+
+    def check_determinism(self, run: Run) -> list[Judgement]:
+        """Run the plan of ``run`` once more and return a finding for each oracle that disagrees with itself (R12)."""
+        again = self.run(run.plan)
+        if run.is_timed_out or again.is_timed_out:
+            return []
+        return [
+            Judgement(one.oracle, Comparison(verdict), signature(one.oracle, one.oracle, verdict))
+            for one, two in zip(run.sides, again.sides, strict=True)
+            if (verdict := _self_disagreement(run.plan, one, two)) is not None
+        ]
+
+
+def _describe(oracle: OracleLike) -> Any:
+    return oracle.description
+
+
+def describe_engine(oracle: OracleLike) -> tuple[str, str]:
+    """Return the name and version of an oracle's engine."""
+    description = oracle.description
+    return str(description.name), str(description.version)
+
+
+def _self_disagreement(plan: Plan, one: Side, two: Side) -> Differ | None:
+    firsts, seconds = list(canonical(plan, one.records)), list(canonical(plan, two.records))
+    if firsts == seconds:
+        return None
+    verdict = compare(plan, one, two).verdict
+    if isinstance(verdict, Differ):
+        return replace(verdict, rule="R12")
+    step = next((i for i, (a, b) in enumerate(zip(firsts, seconds, strict=False)) if a != b), 0)
+    return Differ(
+        "R12", min(step, len(plan.steps) - 1), "record", "first run", "second run", "record", plan.steps[step].kind
+    )

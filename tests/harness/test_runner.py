@@ -1,0 +1,117 @@
+"""The runner: who is compared with whom, what is run again, and when an engine must agree with itself."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from harness.compare import Agree, Differ, Incomparable
+from harness.divergences import parse
+from harness.runner import RETRY_FACTOR, Runner
+from oracles.outcome import Exhausted, Returned, TimedOut, Trapped
+from oracles.plan import Limits, Plan, Step
+from tests.support.fakes import FakeOracle, all_return
+
+CALL = Step("call", {"instance": "a", "export": "f", "args": []})
+PLAN = Plan(steps=(CALL, CALL), limits=Limits(step_ms=100))
+
+
+def returns(*bits):
+    return lambda plan: [Returned((("i32", b),)) for b in bits]
+
+
+def traps(phrase):
+    return lambda plan: [Trapped(phrase), Returned()]
+
+
+def test_each_oracle_is_compared_with_the_first():
+    oracles = [FakeOracle("reference"), FakeOracle("one"), FakeOracle("two", traps("unreachable"))]
+    with Runner(oracles) as runner:
+        one, two = runner.judge(runner.run(PLAN))
+    assert (one.oracle, one.comparison.verdict, one.is_finding) == ("one", Agree(), False)
+    assert (two.oracle, two.is_finding) == ("two", True)
+    assert two.signature == "reference two R3 call outcome: returned / trapped: unreachable"
+
+
+def test_closing_a_runner_closes_its_oracles():
+    oracles = [FakeOracle("reference"), FakeOracle("one")]
+    with Runner(oracles) as runner:
+        runner.run(PLAN)
+    assert all(o.is_closed for o in oracles)
+
+
+def test_an_oracle_twice_is_refused():
+    with pytest.raises(ValueError, match="twice"):
+        Runner([FakeOracle("one"), FakeOracle("one")])
+
+
+def test_a_timeout_is_run_again_with_more_time():
+    slow = FakeOracle("slow", lambda p: all_return(p) if p.limits.step_ms > 100 else [Returned(), TimedOut(100)])
+    with Runner([FakeOracle("reference"), slow]) as runner:
+        run = runner.run(PLAN)
+        (judgement,) = runner.judge(run)
+    assert [p.limits.step_ms for p in slow.runs] == [100, 100 * RETRY_FACTOR]
+    assert judgement.comparison.verdict == Agree()
+    assert not run.is_timed_out
+
+
+def test_a_hang_is_inconclusive_and_marks_the_run():
+    hanging = FakeOracle("hanging", lambda p: [Returned(), TimedOut(100)])
+    with Runner([FakeOracle("reference"), hanging]) as runner:
+        run = runner.run(PLAN)
+        (judgement,) = runner.judge(run)
+    assert judgement.comparison.verdict == Incomparable("limit: time", 1)
+    assert run.is_timed_out
+
+
+def test_memory_that_the_machine_lacks_marks_the_run_too():
+    with Runner([FakeOracle("reference", lambda p: [Exhausted("memory")]), FakeOracle("one")]) as runner:
+        assert runner.run(PLAN).is_timed_out
+
+
+def test_a_registered_divergence_is_no_finding():
+    registry = parse("""
+        format = 1
+        [[divergence]]
+        id = "known"
+        engine = "one"
+        versions = ">=1.0,<2"
+        rule = "R3"
+        outcome = ["returned", "trapped: unreachable"]
+        reason = "they trap where nobody else does"
+        count = 1
+    """)
+    with Runner([FakeOracle("reference"), FakeOracle("one", traps("unreachable"))], registry) as runner:
+        (judgement,) = runner.judge(runner.run(PLAN))
+    assert judgement.divergence is not None
+    assert judgement.divergence.id == "known"
+    assert not judgement.is_finding
+
+
+def test_an_engine_that_disagrees_with_itself_is_a_finding():
+    numbers = itertools.count()
+    moody = FakeOracle("moody", lambda p: returns("00000000", format(next(numbers), "08x"))(p))
+    with Runner([FakeOracle("steady", returns("00000000", "00000001")), moody]) as runner:
+        (judgement,) = runner.check_determinism(runner.run(PLAN))
+    verdict = judgement.comparison.verdict
+    assert isinstance(verdict, Differ)
+    assert (judgement.oracle, verdict.rule, verdict.step) == ("moody", "R12", 1)
+    assert judgement.signature == "moody moody R12 call result: i32 / i32"
+
+
+def test_the_digest_covers_every_oracle_and_no_wording():
+    def digest(phrase, text=""):
+        with Runner([FakeOracle("reference"), FakeOracle("one", lambda p: [Trapped(phrase, None, text)])]) as runner:
+            return runner.run(PLAN).digest()
+
+    assert digest("unreachable", "a") == digest("unreachable", "b")
+    assert digest("unreachable") != digest("integer overflow")
+
+
+def test_outcomes_and_traps_of_effective_steps_are_counted():
+    plan = Plan(steps=(CALL, Step("observe", {}), CALL))
+    behave = lambda p: [Trapped("unreachable"), Returned(), Returned()]  # noqa: E731
+    with Runner([FakeOracle("reference", behave), FakeOracle("one", behave)]) as runner:
+        outcomes, trapped = runner.run(plan).outcome_counts()
+    assert (outcomes, trapped) == ({"trapped": 1, "returned": 1}, {"unreachable": 1})
