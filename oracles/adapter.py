@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ACTIONS", "ADAPTERS", "ALL", "MAX_READ", "MAX_SLOTS", "PAGE", "REENTRY_LIMIT", "Adapter", "Answer", "Description",
-    "Numbering", "OracleId", "RefusingSession", "Session", "Stop", "Unavailable", "blocked", "crc_pages", "load",
-    "refusal", "value_of", "values_of",
+    "Numbering", "OracleId", "RefusingSession", "Session", "Stop", "Unavailable", "blocked", "count_of", "crc_pages",
+    "hex_of", "load", "refusal", "value_of", "values_of",
 ]  # fmt: skip
 
 ACTIONS = ("record", "mix", "mem.write", "mem.grow", "global.set", "table.set", "call", "trap")
@@ -250,6 +250,8 @@ class Session:
         self.nesting += 1
         try:
             return self._act(host, name, count, list(args))
+        except (PlanError, IndexError, TypeError, ValueError) as e:
+            raise blocked(f"malformed action of {name}: {e}") from e
         finally:
             self.nesting -= 1
 
@@ -283,7 +285,7 @@ class Session:
         elif kind == "call":
             step = Step("call", {"instance": instance, "export": export, "args": action[3]})
         if step is None:
-            self.table_set(instance, export, int(action[3]), value_of(action[4]))
+            self.table_set(instance, export, count_of(action[3]), value_of(action[4]))
             return
         outcome, _ = self.run(step)
         propagates = kind == "call" and not isinstance(outcome, (Returned, Blocked))
@@ -328,6 +330,21 @@ def value_of(data: Any) -> Value:
         if len(payload) != width // 4:
             raise PlanError(f"the payload of {kind} has {width // 4} digits")
     return kind, payload
+
+
+def count_of(data: Any) -> int:
+    """Return an address, length or number of untrusted plain data, below 2**63; raise PlanError."""
+    if not isinstance(data, int) or isinstance(data, bool) or not 0 <= data < 2**63:
+        raise PlanError(f"{str(data)[:40]!r} is not a count")
+    return data
+
+
+def hex_of(data: Any) -> bytes:
+    """Return the bytes of a hexadecimal string of untrusted plain data, or raise PlanError."""
+    try:
+        return bytes.fromhex(data)
+    except (TypeError, ValueError):
+        raise PlanError("data is hexadecimal") from None
 
 
 def values_of(data: Any) -> list[Value]:

@@ -26,7 +26,9 @@ from oracles.adapter import (
     Stop,
     Unavailable,
     blocked,
+    count_of,
     crc_pages,
+    hex_of,
     refusal,
     value_of,
     values_of,
@@ -405,26 +407,24 @@ class WasmtimeSession(Session):
 
     def step_read(self, step: Step) -> Answer:
         data, size = self._memory(self._export(step, MEMORY, SHARED))
-        address, length = int(step["address"]), int(step["length"])
+        address, length = count_of(step["address"]), count_of(step["length"])
         if length > MAX_READ:
             return Unsupported(f"reading more than {MAX_READ} bytes"), None
-        if not 0 <= address <= address + length <= size:
+        if address + length > size:
             return Trapped(_OUT_OF_BOUNDS), None
         return Returned(), {"bytes": ctypes.string_at(data + address, length).hex()}
 
     def step_write(self, step: Step) -> Answer:
         data, size = self._memory(self._export(step, MEMORY, SHARED))
-        address, content = int(step["address"]), bytes.fromhex(step["data"])
-        if not 0 <= address <= address + len(content) <= size:
+        address, content = count_of(step["address"]), hex_of(step["data"])
+        if address + len(content) > size:
             return Trapped(_OUT_OF_BOUNDS), None
         ctypes.memmove(data + address, content, len(content))
         return Returned(), None
 
     def step_grow(self, step: Step) -> Answer:
         export = self._export(step, MEMORY, SHARED, TABLE)
-        delta = int(step["delta"])
-        if not 0 <= delta < 2**63:
-            raise blocked(f"growth by {delta}")
+        delta = count_of(step["delta"])
         old = ctypes.c_uint64()
         if export.kind == TABLE:
             return Returned(), {"size": self._grow_table(export, delta)}
@@ -467,8 +467,7 @@ class WasmtimeSession(Session):
                 memories[export_name] = {"pages": self._pages(export), "crc": self._crc(export)}
             elif export.kind == TABLE:
                 tables[export_name] = self._slots(export)
-        for export_name, export in self.instances[name].items():
-            if export.kind == GLOBAL:
+            elif export.kind == GLOBAL:
                 globals_[export_name] = list(self._global(export))
         return {"memories": memories, "tables": tables, "globals": globals_}
 
