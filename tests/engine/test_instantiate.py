@@ -65,8 +65,7 @@ INCOMPATIBLE = [
 
 def import_one(name: str, desc: str) -> Any:
     store = Store()
-    kind, _, rest = desc.partition(" ")
-    module = wat(f'(import "host" "{name}" {kind} {rest}')
+    module = wat(f'(import "host" "{name}" {desc})')
     given = provide(store)
     return given[name], instantiate(store, module, resolve(module, lambda space, item: given.get(item)))
 
