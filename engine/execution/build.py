@@ -1,0 +1,63 @@
+"""What lowering is parameterised by: rows, rules of control, inlining and folding, fuel, observation.
+
+The default build uses the generated factories.  A row that another table replaces keeps none of them: it is called
+through its own ``run``, and so is every row where ``inline`` is off.  Planted bugs, mutants and coverage are builds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from engine.execution.fuel import FuelModel, UnitModel
+from engine.execution.rules import RULES, Plan, Rule, plan
+from engine.instructions import TABLE, InstructionTable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from engine.instructions.model import Opcode
+    from engine.runtime.store import Config
+
+__all__ = ["DEFAULT", "Build", "build_of"]
+
+
+@dataclass(frozen=True, eq=False)
+class Build:
+    """How bodies become blocks.
+
+    ``rules`` replaces lowering rules by name (``engine.execution.rules.RULES``).  ``inline`` allows the inlined
+    factories, ``fold`` lets expressions nest instead of passing through operand slots.  ``observe`` is called with
+    function index and block number whenever a block starts.
+    """
+
+    table: InstructionTable = TABLE
+    rules: Mapping[str, Rule] = field(default_factory=dict)
+    inline: bool = True
+    fold: bool = True
+    observe: Callable[[int, int], object] | None = None
+    fuel_model: FuelModel = field(default_factory=UnitModel)
+    plans: dict[Opcode, Plan] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        rules = RULES | dict(self.rules)
+        plans = (
+            (row.opcode, plan(row, rules, self.inline and TABLE.by_opcode.get(row.opcode) is row, self.fuel_model))
+            for row in self.table
+        )
+        object.__setattr__(self, "plans", {opcode: plan_ for opcode, plan_ in plans if plan_ is not None})
+
+
+DEFAULT = Build()
+
+
+def build_of(config: Config) -> Build:
+    """Return the build that a store asks for."""
+    build: Build = config.build or DEFAULT
+    return build if config.fuel_model is None else _with_fuel(build, config.fuel_model)
+
+
+@cache
+def _with_fuel(build: Build, fuel_model: Any) -> Build:
+    return replace(build, fuel_model=fuel_model)

@@ -1,0 +1,174 @@
+"""The loop that runs block graphs: explicit frames, fuel per block, no Python recursion for Wasm calls.
+
+An :class:`Activation` is one call from the host into Wasm: a stack of frames, the last of which runs.  Everything a
+pause needs is in it: when fuel runs out at a check point the frames stay, and running it again goes on there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from engine.errors import EngineBug, ExhaustionError, Resource, Trap, TrapKind, Where
+from engine.execution.frame import (
+    BR_TABLE,
+    BULK,
+    CALL,
+    CALL_INDIRECT,
+    HOST,
+    IF,
+    IF_REGISTER,
+    JUMP,
+    RETURN,
+    RETURN_ONE,
+    UNREACHABLE,
+    Block,
+    Registers,
+    lowered,
+)
+from engine.execution.lower import lower
+from engine.runtime.instance import Caller, HostFunc
+
+if TYPE_CHECKING:
+    from engine.runtime.instance import FuncInst
+    from engine.runtime.store import Store
+
+__all__ = ["Activation", "call_host"]
+
+UNMETERED = float("inf")
+
+
+def call_host(store: Store, func: HostFunc, args: Registers) -> list[Any]:
+    """Call a function of the host and return its results, whose number must be that of its type."""
+    try:
+        results = list(func.call(Caller(store), tuple(args)))
+    except RecursionError:
+        raise ExhaustionError(Resource.STACK) from None
+    if len(results) != len(func.functype.results):
+        raise EngineBug(f"{func!r} gave {len(results)} results")
+    return results
+
+
+def _place(block: Block, offset: int | None = None) -> Where:
+    if offset is None:
+        offset = block.offset
+    return Where(block.code.func.funcidx, offset if offset >= 0 else None)
+
+
+class Activation:
+    """One call from the host into Wasm.  ``frames`` are outermost first; where it is empty the call has ended."""
+
+    __slots__ = ("frames", "refunds", "store")
+
+    def __init__(self, store: Store, func: FuncInst, args: Registers, refunds: bool = False) -> None:
+        code = lowered(func)
+        entry = code.entry or lower(code)
+        if store.depth > code.room:
+            raise ExhaustionError(Resource.STACK, Where(func.funcidx))
+        self.store = store
+        self.refunds = refunds
+        self.frames: list[tuple[Block, Registers]] = [(entry, args + code.zeros)]
+
+    def run(self) -> list[Any]:
+        """Run until the outermost frame returns, and return its results.
+
+        A trap, an exhausted limit or an exception of the host leaves through here with ``where`` set; the store is
+        intact, and ``store.fuel_left`` tells what is left of the budget (below 0 where the code after the last check
+        point spent more).
+        """
+        store, frames = self.store, self.frames
+        budget: int | None = store.fuel_left
+        limit: float = UNMETERED if budget is None else budget
+        spent = saved = 0
+        below = store.depth
+        block, R = frames.pop()
+        try:
+            while True:
+                spent += block.cost
+                if block.check and spent > limit:
+                    spent -= block.cost
+                    frames.append((block, R))
+                    raise ExhaustionError(Resource.FUEL)
+                for effect in block.body:
+                    effect(R)
+                kind = block.kind
+                if kind == IF:
+                    block = block.next if block.test(R) else block.other
+                elif kind == JUMP:
+                    block = block.next
+                elif kind == IF_REGISTER:
+                    block = block.next if R[block.test] else block.other
+                elif kind == CALL:
+                    code: Any = block.callee
+                    entry = code.entry or lower(code)
+                    saved = spent
+                    new = block.args(R)
+                    if len(frames) + below >= code.room:
+                        raise ExhaustionError(Resource.STACK)
+                    frames.append((block, R))
+                    R = new
+                    block = entry
+                elif kind == RETURN_ONE:
+                    saved = spent
+                    v = block.test(R)
+                    if not frames:
+                        return [v]
+                    block, R = frames.pop()
+                    R[block.dest] = v
+                    block = block.next
+                elif kind == RETURN:
+                    saved = spent
+                    vs = block.test(R)
+                    if not frames:
+                        return vs  # type: ignore[no-any-return]
+                    block, R = frames.pop()
+                    if vs:
+                        R[block.dest : block.dest + len(vs)] = vs
+                    block = block.next
+                elif kind == BR_TABLE:
+                    i = block.test(R)
+                    targets = block.targets
+                    block = targets[i] if i < len(targets) else targets[-1]
+                elif kind in (CALL_INDIRECT, HOST):
+                    func: Any = block.callee if kind == HOST else block.test(R)
+                    saved = spent
+                    new = block.args(R)
+                    if type(func) is HostFunc:
+                        if budget is not None:
+                            store.fuel_left = budget - spent
+                        spent = saved = 0
+                        store.depth = below + len(frames) + 1
+                        vs = call_host(store, func, new)
+                        budget = store.fuel_left
+                        limit = UNMETERED if budget is None else budget
+                        R[block.dest : block.dest + len(vs)] = vs
+                        block = block.next
+                    else:
+                        code = lowered(func)
+                        entry = code.entry or lower(code)
+                        if len(frames) + below >= code.room:
+                            raise ExhaustionError(Resource.STACK)
+                        frames.append((block, R))
+                        R = new + code.zeros
+                        block = entry
+                elif kind == BULK:
+                    spent += block.test(R)
+                    block = block.next
+                elif kind == UNREACHABLE:
+                    saved = spent
+                    raise Trap(TrapKind.UNREACHABLE)
+                else:
+                    raise EngineBug(f"block of kind {kind}")
+        except Trap as trap:
+            if self.refunds:
+                spent = saved
+            if trap.where is None:
+                trap.where = _place(block)
+            elif trap.where.funcidx is None:
+                trap.where = _place(block, trap.where.offset)
+            raise
+        except ExhaustionError as error:
+            raise error.at(_place(block)) from None
+        finally:
+            if budget is not None:
+                store.fuel_left = budget - spent
+            store.depth = below

@@ -1,0 +1,365 @@
+"""From a validated body to a graph of blocks, in one pass and without recursion.
+
+The operand stack is symbolic.  An entry is
+
+* an int: a register, either a local or the entry's own slot;
+* a :class:`Const`;
+* a tuple ``(make, a, b, w, x, mask, depth)``: a pending expression, whose closure is made once it is known where its
+  value goes: ``make(d, a, b, w, x)``, see ``generate.py``.
+
+What is pending is evaluated later than its instruction stood, so an effect in between must not be able to tell.
+``mask`` says what a pending entry depends on: a bit per register (modulo 32, so a collision costs a move and nothing
+else), one per region of the store, and TRAPS.  Whoever disturbs something first calls ``spill`` with those bits; then
+the entries up to the topmost that depends on them are put in their slots, bottom-up, in the order of evaluation.
+Two invariants keep that right: the entry at height p reads no slot below p, and every entry below ``floor`` is settled
+(a constant or its own slot), which also bounds the work of a spill whatever the height of the stack.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from engine.errors import EngineBug, ExhaustionError, Resource, UnsupportedError, Where
+from engine.execution.build import build_of
+from engine.execution.closures import (
+    CLOSURE,
+    CONDITION,
+    CONSTANT,
+    REGISTER,
+    VALUE,
+    constant,
+    move,
+    register,
+    values,
+)  # fmt: skip
+from engine.execution.frame import (
+    IF,
+    IF_REGISTER,
+    JUMP,
+    RETURN,
+    RETURN_ONE,
+    Block,
+    Const,
+    Frame,
+    Label,
+    Lowered,
+)  # fmt: skip
+from engine.execution.fuel import Start
+from engine.execution.rules import BITS, TRAPS
+from engine.instructions.model import Control
+from engine.values import default
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from engine.execution.build import Build
+    from engine.execution.frame import Registers
+    from engine.validation.context import Context
+
+__all__ = ["Lowering", "lower"]
+
+MAX_NESTING = 24  # of closures in one expression: Python frames are spent on it
+MAX_PENDING = 64  # entries above the floor
+MAX_REGISTERS = 1 << 22  # of all frames of one function that are on the stack at once, roughly
+_OPENING = (Control.BLOCK, Control.LOOP, Control.IF, Control.TRY_TABLE, Control.TRY)
+
+
+def lower(code: Lowered) -> Block:
+    """Build the blocks of a function that is called for the first time, and return the entry.
+
+    Raises ExhaustionError for a frame too large to make, UnsupportedError for an instruction without a rule.
+    """
+    func = code.func
+    config = func.module.store.config
+    params = len(func.functype.params)
+    declared = sum(n for n, _ in func.code.locals)
+    if declared + params > MAX_REGISTERS:
+        raise ExhaustionError(Resource.STACK, Where(func.funcidx))
+    zeros: Registers = []
+    for n, t in func.code.locals:
+        zeros += [default(t)] * n
+    lowering = Lowering(code, build_of(config), params + declared)
+    entry = lowering.run()
+    code.zeros = zeros + [None] * lowering.slots
+    code.blocks = lowering.blocks
+    size = params + len(code.zeros)
+    code.room = min(config.max_depth - 1, max(MAX_REGISTERS, config.max_depth * 32) // max(size, 1))
+    code.entry = entry
+    return entry
+
+
+class Lowering:
+    """The state of one pass over a body: the current block, the symbolic stack, the enclosing labels."""
+
+    def __init__(self, code: Lowered, build: Build, locals_: int) -> None:
+        func = code.func
+        self.code = code
+        self.build = build
+        self.func = func
+        self.module = func.module
+        self.context: Context = func.module.context
+        self.frame = Frame(func.module)
+        self.nl = locals_
+        self.max_nesting = MAX_NESTING if build.fold else 0
+        self.stack: list[Any] = []
+        self.floor = 0
+        self.slots = 0
+        self.cost = 0
+        self.blocks: list[Block] = []
+        self.labels = [Label(None, 0, 0, len(func.functype.results))]
+        self.dead = False
+        self.body: list[Callable[[Registers], Any]] = []
+        self.current = self.start(self.block(Start.ENTRY))
+
+    def run(self) -> Block:
+        """Lower the whole body and return its entry."""
+        plans = self.build.plans
+        entry = self.current
+        nest = 0
+        for row, imms, offset in self.func.code.body:
+            plan = plans.get(row.opcode)
+            if plan is None:
+                raise UnsupportedError(row.feature.name, Where(self.func.funcidx, offset))
+            if self.dead:
+                control = plan.control
+                if control in _OPENING:
+                    nest += 1
+                elif nest and control is Control.END:
+                    nest -= 1
+                elif not nest and control in (Control.END, Control.ELSE):
+                    plan.rule(self, plan, imms, offset)
+                continue
+            self.cost += plan.cost
+            plan.rule(self, plan, imms, offset)
+        if self.labels:
+            raise EngineBug("a body without its end")
+        return entry
+
+    def function_context(self) -> Context:
+        """Return the validation context with the locals of this function."""
+        return self.context.function(self.func.functype, self.func.code.locals)
+
+    def arity(self, bt: Any) -> tuple[int, int]:
+        """Return how many values a block type takes and gives."""
+        if bt is None:
+            return 0, 0
+        if isinstance(bt, int):
+            functype = self.context.functype(bt)
+            return len(functype.params), len(functype.results)
+        return 0, 1
+
+    # -- the symbolic stack
+
+    def push(self, entry: Any) -> None:
+        """Push a pending expression or a local."""
+        st = self.stack
+        st.append(entry)
+        n = len(st)
+        if n <= self.floor:
+            self.floor = n - 1
+        if type(entry) is tuple and entry[6] > self.max_nesting:
+            self.settle()
+
+    def operand(self, entry: Any) -> tuple[int, Any]:
+        """Return kind and operand of an entry, for a factory."""
+        t = type(entry)
+        if t is int:
+            return REGISTER, entry
+        if t is Const:
+            return CONSTANT, entry.value
+        return CLOSURE, entry[0](VALUE, entry[1], entry[2], entry[3], entry[4])
+
+    def operands(self, entries: list[Any]) -> tuple[str, list[Any]]:
+        """Return the kinds, as letters, and the operands of entries."""
+        pairs = [self.operand(e) for e in entries]
+        return "".join("rke"[kind] for kind, _ in pairs), [v for _, v in pairs]
+
+    def closure(self, entry: Any, form: int = VALUE) -> Callable[[Registers], Any]:
+        """Return the closure that gives the value of an entry, or its truth."""
+        t = type(entry)
+        if t is int:
+            return register(entry)
+        if t is Const:
+            return constant(entry.value)
+        made: Callable[[Registers], Any] = entry[0](form, entry[1], entry[2], entry[3], entry[4])
+        return made
+
+    def mask(self, entry: Any) -> int:
+        """Return what an entry depends on."""
+        t = type(entry)
+        if t is int:
+            return BITS[int(entry) & 31]
+        return 0 if t is Const else int(entry[5])
+
+    def put(self, d: int, entry: Any) -> None:
+        """Append the effect ``d := entry``."""
+        t = type(entry)
+        if t is int:
+            if entry != d:
+                self.body.append(move(d, REGISTER, entry))
+        elif t is Const:
+            self.body.append(move(d, CONSTANT, entry.value))
+        else:
+            self.body.append(entry[0](d, entry[1], entry[2], entry[3], entry[4]))
+        self.reserve(d + 1 - self.nl)
+
+    def reserve(self, slots: int) -> None:
+        """Make frames have at least this many operand slots."""
+        self.slots = max(self.slots, slots)
+
+    def spill(self, disturbed: int, keep: int = 0) -> None:
+        """Put in their slots all entries up to the topmost one that depends on what is about to be disturbed.
+
+        The ``keep`` topmost entries stay: they are operands of what disturbs, which evaluates them first.
+        """
+        st, nl, floor = self.stack, self.nl, self.floor
+        if len(st) - keep - floor > MAX_PENDING:
+            self.settle(keep=keep)
+            return
+        top = -1
+        for j in range(len(st) - keep - 1, floor - 1, -1):
+            e = st[j]
+            t = type(e)
+            if t is int:
+                if e < nl and BITS[e & 31] & disturbed:
+                    top = j
+                    break
+            elif t is tuple and e[5] & disturbed:
+                top = j
+                break
+        for j in range(floor, top + 1):
+            e = st[j]
+            t = type(e)
+            if t is tuple or (t is int and e < nl and BITS[e & 31] & disturbed):
+                self.put(nl + j, e)
+                st[j] = nl + j
+
+    def settle(self, constants_from: int | None = None, keep: int = 0) -> None:
+        """Put every pending entry but the ``keep`` topmost in its slot, from a height on the constants too."""
+        st, nl = self.stack, self.nl
+        n = len(st) - keep
+        for j in range(min(self.floor, n), n):
+            e = st[j]
+            if type(e) is tuple or (type(e) is int and e < nl):
+                self.put(nl + j, e)
+                st[j] = nl + j
+        self.floor = n
+        if constants_from is not None:
+            for j in range(constants_from, n):
+                e = st[j]
+                if type(e) is Const:
+                    self.put(nl + j, e)
+                    st[j] = nl + j
+
+    def slot(self, entry: Any) -> int:
+        """Put a popped entry in the slot above the stack unless it is there, and return the register."""
+        d = self.nl + len(self.stack)
+        if entry != d:
+            self.spill(BITS[d & 31] | (self.mask(entry) & TRAPS))
+            self.put(d, entry)
+        return d
+
+    def results(self, n: int) -> None:
+        """Push ``n`` values that are, or will be, in their own slots."""
+        st = self.stack
+        start = self.nl + len(st)
+        st.extend(range(start, start + n))
+        self.reserve(len(st))
+
+    # -- blocks
+
+    def block(self, start: Start = Start.PLAIN) -> Block:
+        """Return a new block that nothing leads to yet."""
+        cost, check = self.build.fuel_model.start(start)
+        block = Block(self.code, len(self.blocks), check)
+        block.cost = cost
+        self.blocks.append(block)
+        return block
+
+    def start(self, block: Block) -> Block:
+        """Make ``block`` the one that effects go to."""
+        self.current = block
+        self.body = block.body
+        self.cost = 0
+        self.dead = False
+        if self.build.observe is not None:
+            observe, funcidx, number = self.build.observe, self.func.funcidx, block.number
+            self.body.append(lambda R: observe(funcidx, number))
+        return block
+
+    def finish(self, kind: int, offset: int) -> Block:
+        """Close the current block with a terminator, whose fields the caller sets, and return it."""
+        block = self.current
+        block.kind = kind
+        block.offset = offset
+        block.cost += self.cost
+        block.body = tuple(self.body)
+        self.dead = True
+        return block
+
+    def goto(self, block: Block, offset: int) -> None:
+        """Go on in ``block``, from the current one where that is alive."""
+        if not self.dead:
+            self.finish(JUMP, offset).next = block
+        self.start(block)
+
+    def comes_back(self, kind: int, offset: int, results: int, start: Start) -> Block:
+        """Close the current block by something that comes back with results, go on after it, and return the block."""
+        block = self.finish(kind, offset)
+        block.dest = self.nl + len(self.stack)
+        block.next = self.start(self.block(start))
+        self.results(results)
+        return block
+
+    def target(self, l: int) -> Block | None:
+        """Return the block that a branch to a label goes to, None for a return."""
+        label = self.labels[-1 - l]
+        if label.target is None and label.control is not None:
+            label.target = self.block()
+        return label.target
+
+    def branch_block(self, l: int) -> tuple[Block, bool]:
+        """Return a block to branch to, and whether it is a new one that must still be given its branch."""
+        target = self.target(l)
+        if target is not None and not self.labels[-1 - l].arity:
+            return target, False
+        return self.block(), True
+
+    def carry(self, n: int, height: int) -> None:
+        """Move the ``n`` topmost values to the slots from ``height``, as a branch does."""
+        st = self.stack
+        k = len(st) - n
+        if k == height and self.floor >= len(st) and all(type(e) is int for e in st[k:]):
+            return
+        for i in range(n):
+            self.put(self.nl + height + i, st[k + i])
+
+    def branch(self, l: int, offset: int) -> None:
+        """Close the current block by a branch; what else is on the stack has been spilled."""
+        label = self.labels[-1 - l]
+        target = self.target(l)
+        if target is None:
+            self.leave(offset)
+        else:
+            self.carry(label.arity, label.height)
+            self.finish(JUMP, offset).next = target
+
+    def leave(self, offset: int) -> None:
+        """Close the current block by a return."""
+        n = self.labels[0].results
+        st = self.stack
+        if n == 1:
+            self.finish(RETURN_ONE, offset).test = self.closure(st[-1])
+        else:
+            kinds, operands = self.operands(st[len(st) - n :])
+            self.finish(RETURN, offset).test = values(kinds, operands)
+
+    def test(self, entry: Any, yes: Block, no: Block, offset: int) -> None:
+        """Close the current block by a choice."""
+        if type(entry) is int:
+            block = self.finish(IF_REGISTER, offset)
+            block.test = entry
+        else:
+            block = self.finish(IF, offset)
+            block.test = self.closure(entry, CONDITION)
+        block.next, block.other = yes, no

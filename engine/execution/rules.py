@@ -1,0 +1,541 @@
+"""How one instruction is lowered: a small function per control construct, and one per shape of everything else.
+
+A rule is ``rule(low, plan, imms, offset)``: it pops and pushes on the symbolic stack of ``low``, appends effects and
+closes blocks.  ``RULES`` names them all; a Build may replace any, which is how a bug in the control flow is planted.
+Which rule serves a row is decided once per build, by :func:`plan`, from what the row says of itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from engine.errors import Trap, TrapKind
+from engine.execution import closures
+from engine.execution.closures import VALUE
+from engine.execution.frame import (
+    BR_TABLE,
+    BULK,
+    CALL,
+    CALL_INDIRECT,
+    HOST,
+    UNREACHABLE,
+    Const,
+    Label,
+    Registers,
+    lowered,
+)  # fmt: skip
+from engine.execution.fuel import Start
+from engine.instructions.memory import load_n, store_n
+from engine.instructions.model import Control, Effect, Region
+from engine.instructions.variable import global_get, global_set, local_get, local_set, local_tee
+from engine.matching import matches_heap
+from engine.runtime.instance import HostFunc
+from engine.types import Arrow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from engine.execution.fuel import FuelModel
+    from engine.execution.lower import Lowering
+    from engine.instructions.model import Instr
+    from engine.runtime.table import TableInst
+    from engine.types import DefType
+
+__all__ = ["ALL_REGISTERS", "BITS", "RULES", "TRAPS", "Plan", "Rule", "call_indirect", "plan", "resolve"]
+
+Rule = Callable[["Lowering", "Plan", tuple[Any, ...], int], None]
+
+# What an entry may depend on and an effect may disturb; see lower.py.
+BITS = tuple(1 << n for n in range(32))
+ALL_REGISTERS = (1 << 32) - 1
+TRAPS = 1 << 32
+REGIONS = {region: 1 << 33 + n for n, region in enumerate(Region)} | {Region.LOCAL: ALL_REGISTERS}
+ANYTHING = TRAPS | sum(bit for region, bit in REGIONS.items() if region is not Region.LOCAL)
+
+
+def _bits(regions: Iterable[Region]) -> int:
+    out = 0
+    for region in regions:
+        out |= REGIONS[region]
+    return out
+
+
+class Plan:
+    """What a build made of one row: the rule, its cost, factories by operand kinds, what it depends on and disturbs.
+
+    ``x`` is the last argument of a shaped factory, None for an inlined one; ``folds`` says that the value for constant
+    operands may be computed while lowering.
+    """
+
+    __slots__ = ("control", "cost", "disturbs", "folds", "make", "mask", "row", "rule", "run", "x")
+
+    def __init__(self, row: Instr, rule: Rule, cost: int) -> None:
+        self.row = row
+        self.rule = rule
+        self.cost = cost
+        self.control = row.control
+        self.run: Any = row.run
+        self.mask = _bits(row.reads) | (TRAPS if row.traps else 0)
+        self.disturbs = _bits(row.writes) | TRAPS
+        self.make: tuple[Any, ...] = ()
+        self.x: Any = None
+        self.folds = False
+
+
+def plan(row: Instr, rules: Mapping[str, Rule], inline: bool, fuel_model: FuelModel) -> Plan | None:
+    """Return how ``row`` is lowered, None where no rule can; ``inline`` allows what knows its semantics."""
+    name = _rule_name(row, inline)
+    if name not in rules:
+        return None
+    out = Plan(row, rules[name], fuel_model.cost(row))
+    out.folds = inline and row.effect is Effect.PURE and not row.traps
+    if name in ("unary", "binary", "ternary", "load", "store"):
+        found = closures.inlined(row) if inline else None
+        if found is None:
+            arity = ("unary", "binary", "ternary").index(name) + 1
+            found, out.x = closures.shaped(arity, bool(row.traps)), row.run
+        out.make = found
+    return out
+
+
+_BY_RUN = {
+    local_get: "local.get", local_set: "local.set", local_tee: "local.tee", global_get: "global.get",
+    global_set: "global.set",
+}  # fmt: skip
+_CALLS = {("funcidx",): "call", ("typeidx", "tableidx"): "call_indirect"}
+_BY_ARITY = {1: "unary", 2: "binary", 3: "ternary"}
+
+
+def _rule_name(row: Instr, inline: bool) -> str:
+    if row.control is not None:
+        if row.control is Control.CALL:
+            return _CALLS.get(tuple(imm.name for imm in row.imms), "")
+        return str(row.control.value)
+    if row.bulk is not None:
+        return "bulk"
+    function = getattr(row.run, "func", row.run)
+    if function in _BY_RUN and (inline or row.family == "variable"):
+        return _BY_RUN[function]
+    if inline and function is load_n:
+        return "load"
+    if inline and function is store_n:
+        return "store"
+    if row.effect is Effect.PURE and isinstance(row.type, Arrow):
+        pops, pushes, _ = row.type
+        if not pops and len(pushes) == 1:
+            return "const"
+        if not pushes and not row.traps:
+            return "drop"
+        if not row.imms and len(pushes) == 1 and len(pops) in _BY_ARITY:
+            return _BY_ARITY[len(pops)]
+    return "general"
+
+
+# -- values
+
+
+def const(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
+    """A constant, computed now."""
+    low.stack.append(Const(p.run(*imms)))
+
+
+def unary(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
+    """A pending expression of one operand."""
+    e = low.stack.pop()
+    t = type(e)
+    if t is int:
+        low.push((p.make[0], e, None, offset, p.x, p.mask | BITS[e & 31], 1))
+    elif t is Const:
+        if p.folds:
+            low.stack.append(Const(p.run(e.value)))
+        else:
+            low.push((p.make[1], e.value, None, offset, p.x, p.mask, 1))
+    else:
+        a = e[0](VALUE, e[1], e[2], e[3], e[4])
+        low.push((p.make[2], a, None, offset, p.x, p.mask | e[5], e[6] + 1))
+
+
+def binary(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
+    """A pending expression of two operands."""
+    st = low.stack
+    e2 = st.pop()
+    e1 = st.pop()
+    mask, depth = p.mask, 0
+    t = type(e1)
+    if t is int:
+        kinds = 0
+        a = e1
+        mask |= BITS[e1 & 31]
+    elif t is Const:
+        kinds = 3
+        a = e1.value
+    else:
+        kinds = 6
+        a = e1[0](VALUE, e1[1], e1[2], e1[3], e1[4])
+        mask |= e1[5]
+        depth = e1[6]
+    t = type(e2)
+    if t is int:
+        b = e2
+        mask |= BITS[e2 & 31]
+    elif t is Const:
+        kinds += 1
+        b = e2.value
+        if kinds == 4 and p.folds:
+            st.append(Const(p.run(a, b)))
+            return
+    else:
+        kinds += 2
+        b = e2[0](VALUE, e2[1], e2[2], e2[3], e2[4])
+        mask |= e2[5]
+        if e2[6] > depth:  # noqa: PLR1730  # max() takes longer
+            depth = e2[6]
+    low.push((p.make[kinds], a, b, offset, p.x, mask, depth + 1))
+
+
+def ternary(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
+    """A pending expression of three operands."""
+    st = low.stack
+    entries = st[-3:]
+    del st[-3:]
+    if p.folds and all(type(e) is Const for e in entries):
+        st.append(Const(p.run(*[e.value for e in entries])))
+        return
+    (ka, a), (kb, b), (kc, c) = map(low.operand, entries)
+    low.push((p.make[ka * 9 + kb * 3 + kc], a, b, offset, c if p.x is None else (p.x, c), *_depends(low, p, entries)))
+
+
+def _depends(low: Lowering, p: Plan, entries: list[Any]) -> tuple[int, int]:
+    """Return mask and depth of an expression over these entries."""
+    mask, depth = p.mask, 0
+    for e in entries:
+        mask |= low.mask(e)
+        if type(e) is tuple and e[6] > depth:
+            depth = e[6]
+    return mask, depth + 1
+
+
+def drop(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
+    """Forget operands, but not their traps."""
+    n = len(p.row.type.pops)  # type: ignore[union-attr]
+    if any(low.mask(e) & TRAPS for e in low.stack[-n:]):
+        low.spill(TRAPS)
+    del low.stack[-n:]
+
+
+def local_get_rule(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
+    """The register itself."""
+    low.push(imms[0])
+
+
+def local_set_rule(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
+    """Set the register."""
+    x = imms[0]
+    v = low.stack.pop()
+    low.spill(BITS[x & 31] | (low.mask(v) & TRAPS))
+    low.put(x, v)
+
+
+def local_tee_rule(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
+    """Set the register and go on with it."""
+    local_set_rule(low, p, imms, offset)
+    low.push(imms[0])
+
+
+def global_get_rule(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
+    """A pending read."""
+    low.push((closures.get_global, None, None, offset, low.module.globals[imms[0]], p.mask, 1))
+
+
+def global_set_rule(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
+    """An effect."""
+    v = low.stack.pop()
+    low.spill(p.disturbs)
+    kind, a = low.operand(v)
+    low.body.append(closures.set_global(kind, a, low.module.globals[imms[0]]))
+
+
+def load(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
+    """A pending read at an address."""
+    m = imms[0]
+    e = low.stack.pop()
+    kind, a = low.operand(e)
+    x = (low.module.mems[m.mem].data, m.offset)
+    low.push((p.make[kind], a, None, offset, x, p.mask | low.mask(e), e[6] + 1 if type(e) is tuple else 1))
+
+
+def store(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
+    """An effect on memory."""
+    m = imms[0]
+    st = low.stack
+    v = st.pop()
+    i = st.pop()
+    low.spill(p.disturbs)
+    ka, a = low.operand(i)
+    kb, b = low.operand(v)
+    x = (low.module.mems[m.mem].data, m.offset)
+    low.body.append(p.make[ka * 3 + kb](VALUE, a, b, offset, x))
+
+
+def general(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
+    """Any row by its ``run``: a pending expression if it gives one value and changes nothing, else an effect."""
+    row = p.row
+    locals_ = Region.LOCAL in row.reads or Region.LOCAL in row.writes
+    pops, pushes, _ = row.arrow(low.function_context() if locals_ else low.context, imms)
+    n, m = len(pops), len(pushes)
+    st = low.stack
+    entries = st[len(st) - n :]
+    del st[len(st) - n :]
+    made = _call(low, p, imms, offset, entries)
+    if m == 1 and not row.writes and made is not None and not locals_:
+        low.push((*made, *_depends(low, p, entries)))
+        return
+    d = low.nl + len(st)
+    low.spill(p.disturbs | (ALL_REGISTERS if m > 1 else BITS[d & 31] if m else 0))
+    if made is None or locals_:
+        effect = closures.many(_run(low, p, imms), [low.closure(e) for e in entries])
+        effect = closures.located(effect, offset)
+        if locals_:
+            effect = closures.with_locals(effect, low.frame)
+    else:
+        effect = made[0](VALUE, *made[1:])
+    low.body.append(closures.scatter(d, m, effect) if m else effect)
+    low.results(m)
+
+
+def _run(low: Lowering, p: Plan, imms: tuple[Any, ...]) -> Any:
+    """Return the function of the operands alone."""
+    if p.row.effect is Effect.STATE:
+        return partial(p.run, low.frame, *imms)
+    return partial(p.run, *imms) if imms else p.run
+
+
+def _call(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int, entries: list[Any]) -> tuple[Any, ...] | None:
+    """Return the shaped factory for these operands with its arguments, None where they are too many."""
+    n = len(entries)
+    if n > 3:
+        return None
+    pairs = [low.operand(e) for e in entries]
+    index = 0
+    for kind, _ in pairs:
+        index = index * 3 + kind
+    a, b, c = ([v for _, v in pairs] + [None] * 3)[:3]
+    run = _run(low, p, imms)
+    return closures.shaped(n, bool(p.row.traps))[index], a, b, offset, (run, c) if n == 3 else run
+
+
+def bulk(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
+    """An operator whose work is in proportion to an operand: it ends its block."""
+    row = p.row
+    assert row.bulk is not None
+    pops, pushes, _ = row.arrow(low.context, imms)
+    n = len(pops)
+    st = low.stack
+    low.settle(len(st) - n)
+    entries = st[len(st) - n :]
+    del st[len(st) - n :]
+    d = low.nl + len(st)
+    made = _call(low, p, imms, offset, entries)
+    assert made is not None
+    effect = made[0](d if pushes else VALUE, *made[1:])
+    charge = partial(low.build.fuel_model.pieces, row)
+    block = low.comes_back(BULK, offset, len(pushes), Start.BULK)
+    block.test = closures.counted(entries[row.bulk.length], charge, effect)
+
+
+# -- control
+
+
+def nop(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
+    """Nothing."""
+
+
+def unreachable(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
+    """A trap."""
+    low.spill(TRAPS)
+    low.finish(UNREACHABLE, offset)
+
+
+def block(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
+    """A label at its end."""
+    params, results = low.arity(imms[0])
+    low.settle()
+    low.labels.append(Label(p.control, len(low.stack) - params, params, results))
+
+
+def loop(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
+    """A label at its start, where fuel is checked."""
+    params, results = low.arity(imms[0])
+    height = len(low.stack) - params
+    low.settle(height)
+    label = Label(p.control, height, params, results)
+    label.target = low.block(Start.LOOP)
+    low.labels.append(label)
+    low.goto(label.target, offset)
+
+
+def if_(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
+    """Two ways that meet at the end."""
+    params, results = low.arity(imms[0])
+    cond = low.stack.pop()
+    height = len(low.stack) - params
+    low.settle(height)
+    label = Label(p.control, height, params, results)
+    low.labels.append(label)
+    then, label.other = low.block(), low.block()
+    low.test(cond, then, label.other, offset)
+    low.start(then)
+
+
+def else_(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
+    """The false side."""
+    label = low.labels[-1]
+    other = label.other
+    assert other is not None
+    if not low.dead:
+        low.branch(0, offset)
+    label.other = None
+    del low.stack[label.height :]
+    low.results(label.params)
+    low.start(other)
+
+
+def end(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
+    """Where the ways to a label meet, or the function returns."""
+    label = low.labels[-1]
+    if label.control is None:
+        if not low.dead:
+            low.leave(offset)
+        low.labels.pop()
+        return
+    join = None if label.control is Control.LOOP else label.target
+    if label.other is not None:  # an if without else: what it took is what it gives
+        if not low.dead:
+            low.carry(label.results, label.height)
+        low.goto(label.other, offset)
+        del low.stack[label.height :]
+        low.results(label.results)
+        if join is not None:
+            low.goto(join, offset)
+    elif join is not None:
+        if not low.dead:
+            low.carry(label.results, label.height)
+        low.goto(join, offset)
+        del low.stack[label.height :]
+        low.results(label.results)
+    low.labels.pop()
+
+
+def br(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
+    """Go to a label."""
+    low.spill(TRAPS, low.labels[-1 - imms[0]].arity)
+    low.branch(imms[0], offset)
+
+
+def br_if(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
+    """Go to a label or on."""
+    cond = low.stack.pop()
+    low.spill(TRAPS)
+    taken, is_new = low.branch_block(imms[0])
+    on = low.block()
+    low.test(cond, taken, on, offset)
+    if is_new:
+        low.start(taken)
+        low.branch(imms[0], offset)
+    low.start(on)
+
+
+def br_table(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
+    """Go to one of many labels, each of which has one block here however often it is named."""
+    labels, default = imms[0]
+    index = low.stack.pop()
+    low.spill(TRAPS)
+    blocks = {l: low.branch_block(l) for l in sorted({*labels, default})}
+    here = low.finish(BR_TABLE, offset)
+    here.test = low.closure(index)
+    here.targets = [blocks[l][0] for l in (*labels, default)]
+    for l, (target, is_new) in blocks.items():
+        if is_new:
+            low.start(target)
+            low.branch(l, offset)
+
+
+def return_(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
+    """Leave the function."""
+    low.spill(TRAPS, low.labels[0].results)
+    low.leave(offset)
+
+
+def call(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
+    """Call a function known now."""
+    func = low.module.funcs[imms[0]]
+    n, m = len(func.functype.params), len(func.functype.results)
+    kinds, operands = _take(low, n, m, 0)
+    if isinstance(func, HostFunc):
+        here = low.comes_back(HOST, offset, m, Start.PLAIN)
+        here.callee = func
+        here.args = closures.values(kinds, operands)
+    else:
+        code = lowered(func)
+        here = low.comes_back(CALL, offset, m, Start.PLAIN)
+        here.callee = code
+        here.args = closures.arguments(code, kinds, operands)
+
+
+def _take(low: Lowering, n: int, m: int, traps: int) -> tuple[str, list[Any]]:
+    """Pop the arguments of a call with ``m`` results, once nothing that stays depends on what the callee may do.
+
+    With ``traps`` the arguments themselves must not trap any more.
+    """
+    st = low.stack
+    if traps:
+        low.spill(traps)
+    dest = low.nl + len(st) - n
+    low.spill(ANYTHING | (ALL_REGISTERS if m > 1 else BITS[dest & 31] if m else 0), n)
+    entries = st[len(st) - n :]
+    del st[len(st) - n :]
+    return low.operands(entries)
+
+
+def resolve(table: TableInst, i: int, expected: DefType) -> Any:
+    """Return the function in a table slot, or trap.  Spec: exec-call_indirect."""
+    elems = table.elems
+    if i >= len(elems):
+        raise Trap(TrapKind.UNDEFINED_ELEMENT, f"element {i} of {len(elems)}")
+    func = elems[i]
+    if func is None:
+        raise Trap(TrapKind.UNINITIALIZED_ELEMENT, f"element {i}")
+    if func.type is not expected and not matches_heap(func.type, expected):
+        raise Trap(TrapKind.INDIRECT_CALL_MISMATCH, f"expected {expected}, found {func.type}")
+    return func
+
+
+def call_indirect(
+    low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int,
+    resolve: Callable[[TableInst, int, DefType], Any] = resolve,
+) -> None:  # fmt: skip
+    """Call the function that ``resolve`` finds in a table."""
+    y, x = imms
+    table, expected = low.module.tables[x], low.module.types[y]
+    functype = low.context.functype(y)
+    index = low.stack.pop()
+    kinds, operands = _take(low, len(functype.params), len(functype.results), TRAPS)
+    i = low.closure(index)
+    here = low.comes_back(CALL_INDIRECT, offset, len(functype.results), Start.PLAIN)
+    here.args = closures.values(kinds, operands)
+
+    def test(R: Registers) -> Any:
+        return resolve(table, i(R), expected)
+
+    here.test = test
+
+
+RULES: dict[str, Rule] = {
+    "const": const, "unary": unary, "binary": binary, "ternary": ternary, "drop": drop, "local.get": local_get_rule,
+    "local.set": local_set_rule, "local.tee": local_tee_rule, "global.get": global_get_rule,
+    "global.set": global_set_rule, "load": load, "store": store, "general": general, "bulk": bulk, "nop": nop,
+    "unreachable": unreachable, "block": block, "loop": loop, "if": if_, "else": else_, "end": end, "br": br,
+    "br_if": br_if, "br_table": br_table, "return": return_, "call": call, "call_indirect": call_indirect,
+}  # fmt: skip
