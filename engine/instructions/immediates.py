@@ -54,8 +54,7 @@ __all__ = [
     "BLOCKTYPE", "BRTABLE", "DATAIDX", "ELEMIDX", "F32_BITS", "F64_BITS", "FUNCIDX", "GLOBALIDX", "HEAPTYPE",
     "I32_BITS", "I64_BITS", "LABELIDX", "LEADING_MEMIDX", "LEADING_TABLEIDX", "LOCALIDX", "MEMARG", "MEMIDX",
     "TABLEIDX", "TYPEIDX", "TYPEUSE", "VALTYPES", "BlockType", "Imm", "MemArg", "print_float", "print_operands",
-    "read_heaptype", "read_reftype", "read_valtype",
-    "write_heaptype", "write_valtype",
+    "read_heaptype", "read_reftype", "read_valtype", "write_heaptype", "write_valtype",
 ]  # fmt: skip
 
 

@@ -50,7 +50,8 @@ def trunc_u(m: int, n: int, z: float) -> int:
 def trunc_s(m: int, n: int, z: float) -> int:
     """Spec: op-trunc_s."""
     i = integral(z)
-    if not -sign(n) <= i < sign(n):
+    limit = sign(n)
+    if not -limit <= i < limit:
         raise Trap(TrapKind.INTEGER_OVERFLOW)
     return i & mask(n)
 

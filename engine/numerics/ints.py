@@ -26,7 +26,7 @@ def sign(n: int) -> int:
 
 def signed(n: int, i: int) -> int:
     """Spec: aux-signed."""
-    return (i ^ sign(n)) - sign(n)
+    return (i ^ 1 << n - 1) - (1 << n - 1)
 
 
 def iadd(n: int, i: int, j: int) -> int:
