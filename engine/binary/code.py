@@ -1,9 +1,9 @@
 """Expressions and function bodies in the binary format (spec: binary-expr, binary-code), decoded at speed.
 
-The loop of :func:`read_expr` switches on a *shape*, one small int per opcode byte, derived from the rows at import:
-no immediates; one immediate that a single byte can hold (looked up, never parsed); a few short immediates (remembered
-by their bytes); the rest, which reads itself through a :class:`Reader`.  Only ``block``-like rows, ``else`` and ``end``
-concern the loop itself, which counts nesting with a list and never recurses.
+The loop of :func:`read_expr` switches on a *shape*, one small int per opcode byte, derived from the rows at import: no
+immediates; one immediate that a single byte can hold (looked up, never parsed); other immediates of two or three bytes
+(remembered by their bytes); the rest, which reads itself through a :class:`Reader`.  Only ``block``-like rows, ``else``
+and ``end`` concern the loop itself, which counts nesting with a list and never recurses.
 
 The bodies of a module that has no data count section may not name data segments, so there is a plan for these too.
 """
@@ -63,6 +63,8 @@ _KNOWN: list[tuple[int | None, range, Feature]] = [
 
 PLAIN, SMALL, SHORT, OPEN, ELSE, END, OTHER = range(7)
 
+MEMO_SIZE = 4096  # entries per opcode
+
 _new = tuple.__new__
 _NONE: tuple[Any, ...] = ()
 
@@ -76,7 +78,7 @@ class Plan:
         self.shapes = [OTHER] * 256
         self.rows: list[Any] = [None] * 256
         self.small: list[list[tuple[Any, ...] | None]] = [[]] * 256  # by first byte: the immediates it is all of
-        self.memo: list[dict[bytes, tuple[Any, ...]]] = [{}] * 256  # by two bytes, filled while decoding
+        self.memo: list[dict[bytes, tuple[Any, ...]]] = [{}] * 256  # by two or three bytes, filled while decoding
         self.read: list[Callable[[Reader, int], In]] = [_illegal] * 256
 
 
@@ -108,12 +110,12 @@ def _add(p: Plan, op: int, row: Instr, has_data_count: bool) -> None:
         p.shapes[op] = END
     elif not row.imms:
         p.shapes[op] = PLAIN
+    small: list[tuple[Any, ...] | None] = [None] * 128
     if len(row.imms) == 1:
-        p.small[op] = [_one_byte(row, b) for b in range(128)]
-        if p.shapes[op] == OTHER and any(p.small[op]):
-            p.shapes[op] = SMALL
+        small = [_one_byte(row, b) for b in range(128)]
+    p.small[op] = small
     if p.shapes[op] == OTHER:
-        p.shapes[op] = SHORT
+        p.shapes[op] = SMALL if any(small) else SHORT
         p.memo[op] = {}
 
 
@@ -139,12 +141,12 @@ def _row_reader(row: Instr, has_data_count: bool) -> Callable[[Reader, int], In]
         only = kinds[0]
 
         def read_one(r: Reader, offset: int) -> In:
-            return In(row, (only(r),), offset)
+            return _new(In, (row, (only(r),), offset))
 
         return read_one
 
     def read(r: Reader, offset: int) -> In:
-        return In(row, tuple([kind(r) for kind in kinds]), offset)
+        return _new(In, (row, tuple([kind(r) for kind in kinds]), offset))
 
     return read
 
@@ -196,48 +198,54 @@ def read_expr(r: Reader, p: Plan) -> Expr:
     while pos < end:
         op = data[pos]
         shape = shapes[op]
-        if shape == SMALL:
-            start = pos + 1
-            if start < end and (b := data[start]) < 0x80:
+        start = pos + 1
+        if shape <= SHORT:
+            if shape == PLAIN:
+                add(_new(In, (rows[op], _NONE, pos)))
+                pos = start
+                continue
+            if shape == SMALL and start < end and (b := data[start]) < 0x80:
                 imms = small[op][b]
                 if imms is not None:
                     add(_new(In, (rows[op], imms, pos)))
                     pos += 2
                     continue
-        elif shape == PLAIN:
-            add(_new(In, (rows[op], _NONE, pos)))
-            pos += 1
-            continue
-        elif shape == SHORT:
-            start = pos + 1
-            key = data[start : start + 2]
-            imms = memo[op].get(key)
-            if imms is not None and start + 2 <= end:
+            known = memo[op]
+            after = start + 2
+            imms = known.get(data[start:after])
+            if imms is None:
+                after += 1
+                imms = known.get(data[start:after])
+            if imms is not None and after <= end:
                 add(_new(In, (rows[op], imms, pos)))
-                pos += 3
+                pos = after
                 continue
             r.pos = start
             ins = readers[op](r, pos)
             add(ins)
             pos = r.pos
-            if pos == start + 2:
-                memo[op][key] = ins[1]
+            if pos - start in (2, 3) and len(known) < MEMO_SIZE:
+                known[data[start:pos]] = ins[1]
             continue
-        elif shape == END:
+        if shape == END:
             add(_new(In, (rows[op], _NONE, pos)))
-            pos += 1
+            pos = start
             if not open_ifs:
                 r.pos = pos
                 return tuple(out)
             open_ifs.pop()
             continue
-        elif shape == OPEN:
+        if shape == OPEN:
             open_ifs.append(rows[op].control is Control.IF)
+            if start < end and (b := data[start]) < 0x80 and (imms := small[op][b]) is not None:
+                add(_new(In, (rows[op], imms, pos)))
+                pos += 2
+                continue
         elif shape == ELSE:
             if not (open_ifs and open_ifs[-1]):
                 raise MalformedError("END opcode expected: else outside of an if", pos)
             open_ifs[-1] = False
-        r.pos = pos + 1
+        r.pos = start
         add(readers[op](r, pos))
         pos = r.pos
     raise MalformedError("END opcode expected: unexpected end", end)

@@ -51,47 +51,59 @@ class Reader:
             if b < 0x80:
                 self.pos = pos + 1
                 return b
-        return self._leb(32, False)
+        return self._leb(32)
 
     def u64(self) -> int:
         """Spec: binary-uint."""
-        return self._leb(64, False)
+        return self._leb(64)
 
     def s32(self) -> int:
         """Read a signed integer (spec: binary-sint)."""
-        return self._leb(32, True)
+        return self._signed(32)
 
     def s33(self) -> int:
         """Read a signed integer (spec: binary-sint)."""
-        return self._leb(33, True)
+        return self._signed(33)
 
     def s64(self) -> int:
         """Read a signed integer (spec: binary-sint)."""
-        return self._leb(64, True)
+        return self._signed(64)
 
-    def _leb(self, n: int, is_signed: bool) -> int:
-        """Read at most ``ceil(n / 7)`` bytes; bits of the last byte beyond ``n`` must repeat the sign or be zero."""
+    def _leb(self, n: int) -> int:
+        """Read at most ``ceil(n / 7)`` bytes; the bits of the last byte beyond ``n`` must be zero."""
+        start = self.pos
+        value = self._raw(n)
+        if value >> n:
+            raise MalformedError("integer too large", start)
+        return value
+
+    def _signed(self, n: int) -> int:
+        """Read at most ``ceil(n / 7)`` bytes; the bits of the last byte beyond ``n`` must repeat the sign."""
+        start = self.pos
+        value = self._raw(n)
+        bits = 7 * (self.pos - start)
+        if value >> bits - 1:
+            value -= 1 << bits
+        if not -1 <= value >> n - 1 <= 0:
+            raise MalformedError("integer too large", start)
+        return value
+
+    def _raw(self, n: int) -> int:
+        """Read groups of seven bits, least significant first."""
         start = pos = self.pos
         data, end = self.data, self.end
         value = shift = 0
-        while True:
-            if pos >= end:
-                raise MalformedError("unexpected end", pos)
+        while pos < end:
             b = data[pos]
             pos += 1
+            if b < 0x80:
+                self.pos = pos
+                return value | b << shift
             value |= (b & 0x7F) << shift
             shift += 7
-            if b < 0x80:
-                break
             if shift >= n:
                 raise MalformedError("integer representation too long", start)
-        if is_signed and b & 0x40:
-            value -= 1 << shift
-        low, high = (-1 << n - 1, 1 << n - 1) if is_signed else (0, 1 << n)
-        if not low <= value < high:
-            raise MalformedError("integer too large", start)
-        self.pos = pos
-        return value
+        raise MalformedError("unexpected end", end)
 
     # -- lengths and names
 

@@ -5,8 +5,9 @@ on it.  Code after a branch is unreachable: there the stack of the current const
 what comes out of the invisible part is ``BOTTOM``, which matches everything.
 
 Speed: what a row needs is looked up in ``_steps``, made once per row.  Rows with a fixed arrow compare a slice of the
-stack with a list of singletons.  Rows with a rule remember their arrow per context by immediates, because it depends on
-nothing else, except that a row over a local remembers it by the type of that local and that branches depend on labels.
+stack with a list of singletons.  Rows with a rule remember their arrow in the context by immediates, because it depends
+on nothing else; a row over a local or a label by the type of that; rows that diverge may depend on the function, and do
+not remember.  A row with a type variable remembers what it pushed by the operands it found.
 """
 
 from __future__ import annotations
@@ -39,8 +40,13 @@ class _Bottom:
 
 BOTTOM: Any = _Bottom()
 
-FIXED, LOCAL, RULE, BRANCH, VARIABLE, CONTROL = range(6)
-_STRUCTURE = frozenset({Control.BLOCK, Control.LOOP, Control.IF, Control.ELSE, Control.END, Control.BR_TABLE})
+# How a row is treated: its arrow is fixed; or depends on the type of a local, on the types of a label, on immediates;
+# or it has a type variable; or it is structured control.
+FIXED, LOCAL, LABEL, RULE, VARIABLE, OPEN, ELSE, END, TABLE = range(9)
+_STRUCTURE = {
+    Control.BLOCK: OPEN, Control.LOOP: OPEN, Control.IF: OPEN, Control.ELSE: ELSE, Control.END: END,
+    Control.BR_TABLE: TABLE,
+}  # fmt: skip
 
 Step = tuple[int, list[Any], int, tuple[Any, ...], bool]  # how, pops, their number, pushes, polymorphic
 _steps: dict[Instr, Step] = {}
@@ -49,18 +55,17 @@ _steps: dict[Instr, Step] = {}
 def _step(row: Instr) -> Step:
     """Return how the walker treats a row, and its arrow if that is fixed."""
     kinds = [kind.name for kind in row.imms]
+    how, arrow = RULE, Arrow((), ())
     if row.control in _STRUCTURE:
-        step = _of_arrow(CONTROL, Arrow((), ()))
+        how = _STRUCTURE[row.control]
     elif isinstance(row.type, Arrow):
-        has_variable = any(isinstance(t, TypeVar) for t in row.type.pops)
-        step = _of_arrow(VARIABLE if has_variable else FIXED, row.type)
+        arrow = row.type
+        how = VARIABLE if any(isinstance(t, TypeVar) for t in arrow.pops) else FIXED
     elif kinds == ["localidx"]:
-        step = _of_arrow(LOCAL, Arrow((), ()))
-    elif "labelidx" in kinds or row.control is Control.RETURN:
-        step = _of_arrow(BRANCH, Arrow((), ()))
-    else:
-        step = _of_arrow(RULE, Arrow((), ()))
-    _steps[row] = step
+        how = LOCAL
+    elif kinds == ["labelidx"]:
+        how = LABEL
+    step = _steps[row] = _of_arrow(how, arrow)
     return step
 
 
@@ -71,53 +76,53 @@ def _of_arrow(how: int, a: Arrow) -> Step:
 class _Frame:
     """A structured instruction that is open: what it takes and gives, and the stack below it."""
 
-    __slots__ = ("control", "ends", "height", "params", "results", "unreachable")
+    __slots__ = ("height", "is_if", "params", "results", "unreachable")
 
-    def __init__(self, control: Control, params: ResultType, results: ResultType, height: int) -> None:
-        self.control = control
+    def __init__(self, params: Sequence[ValType], results: ResultType, height: int, is_if: bool) -> None:
         self.params = params
         self.results = results
         self.height = height
+        self.is_if = is_if  # and has no else yet
         self.unreachable = False
-        self.ends: list[int] = []  # locals that are set inside and count as unset behind it
 
 
 class _Walker:
     """The two stacks, and the slow, obvious ways to pop from them."""
 
-    __slots__ = ("c", "frames", "unset", "vals")
+    __slots__ = ("c", "frames", "newly_set", "unset", "vals")
 
     def __init__(self, c: Context, results: ResultType, unset: set[int] | None) -> None:
         self.c = c
         self.vals: list[Any] = []
-        self.frames = [_Frame(Control.BLOCK, (), results, 0)]
+        self.frames = [_Frame((), results, 0, False)]
         self.unset = unset
+        self.newly_set: list[tuple[int, int]] = []  # depth of the construct, local
 
-    def pop(self, what: Instr | str) -> Any:
+    def pop(self, what: Instr) -> Any:
         """Pop any type."""
         vals, frame = self.vals, self.frames[-1]
         if len(vals) > frame.height:
             return vals.pop()
         if frame.unreachable:
             return BOTTOM
-        raise InvalidError(f"type mismatch: {_name(what)} finds an empty stack")
+        raise InvalidError(f"type mismatch: {what.name} finds an empty stack")
 
-    def pop_type(self, t: ValType, what: Instr | str) -> Any:
+    def pop_type(self, t: ValType, what: Instr) -> Any:
         """Pop a subtype of ``t``."""
         vals, frame = self.vals, self.frames[-1]
         if len(vals) <= frame.height and not frame.unreachable:
-            raise InvalidError(f"type mismatch: {_name(what)} expects {t}, found an empty stack")
+            raise InvalidError(f"type mismatch: {what.name} expects {t}, found an empty stack")
         got = self.pop(what)
         if got is not BOTTOM and not matches(got, t):
-            raise InvalidError(f"type mismatch: {_name(what)} expects {t}, found {got}")
+            raise InvalidError(f"type mismatch: {what.name} expects {t}, found {got}")
         return got
 
-    def pop_types(self, ts: Sequence[ValType], what: Instr | str) -> list[Any]:
+    def pop_types(self, ts: Sequence[ValType], what: Instr) -> list[Any]:
         """Pop subtypes of ``ts`` and return them, first to last."""
         return [self.pop_type(t, what) for t in reversed(ts)][::-1]
 
-    def apply_variable(self, row: Instr) -> None:
-        """Pop and push with the type variable bound from the stack."""
+    def bind(self, row: Instr) -> tuple[Any, ...]:
+        """Pop by an arrow with a type variable, which the stack binds, and return what to push."""
         arrow = row.arrow(self.c, ())
         bound: Any = BOTTOM
         for t in reversed(arrow.pops):
@@ -132,7 +137,7 @@ class _Walker:
             if bound is not BOTTOM and bound is not got:
                 raise InvalidError(f"type mismatch: {row.name} with operands {got} and {bound}")
             bound = got
-        self.vals.extend(bound if isinstance(t, TypeVar) else t for t in arrow.pushes)
+        return tuple(bound if isinstance(t, TypeVar) else t for t in arrow.pushes)
 
     def diverge(self) -> None:
         """Mark the rest of the innermost construct unreachable."""
@@ -140,56 +145,38 @@ class _Walker:
         del self.vals[frame.height :]
         frame.unreachable = True
 
-    def control(self, row: Instr, imms: tuple[Any, ...]) -> None:
-        """Enter, switch or leave a construct, or branch by a table."""
-        control = row.control
-        if control is Control.END:
-            self._end(row)
-        elif control is Control.ELSE:
-            self._else(row)
-        elif control is Control.BR_TABLE:
-            self._br_table(row, imms)
-        else:
-            assert control is not None
-            step = self.c.arrows.get((row, imms)) or _remember(self.c, row, imms)
-            self.pop_types(step[1], row)
-            params = tuple(step[1][:-1] if control is Control.IF else step[1])
-            results = step[3]
-            self.frames.append(_Frame(control, params, results, len(self.vals)))
-            self.c.labels.append(params if control is Control.LOOP else results)
-            self.vals += params
-
-    def _close(self, row: Instr) -> _Frame:
+    def close(self, row: Instr) -> _Frame:
         """Check that the innermost construct leaves exactly its results, and empty the stack down to its base."""
         frame = self.frames[-1]
-        self.pop_types(frame.results, row)
-        if len(self.vals) != frame.height:
-            left = self.vals[frame.height :]
-            raise InvalidError(f"type mismatch: values remain on the stack at {row.name}: {left}")
+        vals = self.vals
+        if vals[frame.height :] != list(frame.results):
+            self.pop_types(frame.results, row)
+            if len(vals) != frame.height:
+                raise InvalidError(f"type mismatch: values remain on the stack at {row.name}: {vals[frame.height :]}")
+        del vals[frame.height :]
         if self.unset is not None:
-            self.unset.update(frame.ends)
+            self.forget_locals(len(self.frames))
         return frame
 
-    def _end(self, row: Instr) -> None:
-        frame = self._close(row)
-        if frame.control is Control.IF and not matches_results(frame.params, frame.results):
+    def end(self, row: Instr) -> None:
+        """Leave a construct; an ``if`` without ``else`` must give back what it takes."""
+        frame = self.close(row)
+        if frame.is_if and not matches_results(tuple(frame.params), frame.results):
             raise InvalidError(f"type mismatch: if without else, {list(frame.params)} is not {list(frame.results)}")
         self.frames.pop()
-        if self.c.labels:
-            self.c.labels.pop()
+        self.c.labels.pop()
         self.vals += frame.results
 
-    def _else(self, row: Instr) -> None:
-        if self.frames[-1].control is not Control.IF:
+    def else_(self, row: Instr) -> None:
+        """Switch to the other branch of an ``if``."""
+        if not self.frames[-1].is_if:
             raise InvalidError("type mismatch: else outside of an if")
-        frame = self._close(row)
-        frame.control = Control.ELSE
-        frame.unreachable = False
-        frame.ends = []
+        frame = self.close(row)
+        frame.is_if = frame.unreachable = False
         self.vals += frame.params
 
-    def _br_table(self, row: Instr, imms: tuple[Any, ...]) -> None:
-        """Spec: valid-br_table; each different list of label types is checked once against the same stack."""
+    def br_table(self, row: Instr, imms: tuple[Any, ...]) -> None:
+        """Check each different list of label types once against the same stack (spec: valid-br_table)."""
         arrow = row.arrow(self.c, imms)
         default = arrow.pops[:-1]
         self.pop_type(arrow.pops[-1], row)
@@ -212,11 +199,13 @@ class _Walker:
         if Region.LOCAL in row.reads:
             raise InvalidError(f"uninitialized local {x}")
         unset.discard(x)
-        self.frames[-1].ends.append(x)
+        self.newly_set.append((len(self.frames), x))
 
-
-def _name(what: Instr | str) -> str:
-    return what if isinstance(what, str) else what.name
+    def forget_locals(self, depth: int) -> None:
+        """Count locals that were set inside the construct at ``depth`` as unset again."""
+        assert self.unset is not None
+        while self.newly_set and self.newly_set[-1][0] >= depth:
+            self.unset.add(self.newly_set.pop()[1])
 
 
 def _within(t: ValType, bound: str) -> bool:
@@ -226,18 +215,19 @@ def _within(t: ValType, bound: str) -> bool:
     return isinstance(t, RefType) if bound == "ref" else isinstance(t, NumType | VecType)
 
 
-def _remember(c: Context, row: Instr, imms: tuple[Any, ...]) -> Step:
-    """Compute the arrow of a row with a rule and keep it with the context."""
+def _of_rule(c: Context, row: Instr, imms: tuple[Any, ...]) -> Step:
+    """Compute the arrow of a row with a rule; keep it with the context unless it leaves the function or a block."""
     c.gate.check_written(row, imms)
-    step = _of_arrow(RULE, row.arrow(c, imms))
-    c.arrows[row, imms] = step
+    arrow = row.arrow(c, imms)
+    step = _of_arrow(RULE, arrow)
+    if not arrow.polymorphic:
+        c.arrows[row, imms] = step
     return step
 
 
-def _of_local(c: Context, row: Instr, x: int) -> Step:
-    """Compute the arrow of a row over a local and keep it with the context, by the type of the local."""
-    t = c.local(x)
-    step = c.local_arrows[row, t] = _of_arrow(LOCAL, row.arrow(c, (x,)))
+def _of_index(c: Context, row: Instr, x: int, t: ValType | ResultType) -> Step:
+    """Compute the arrow of a row over a local or label of type ``t`` and keep it with the context."""
+    step = c.index_arrows[row, t] = _of_arrow(RULE, row.arrow(c, (x,)))
     return step
 
 
@@ -250,41 +240,69 @@ def check_body(
     Spec: valid-expr.
     """
     walker = _Walker(c, results, unset)
-    vals, frames = walker.vals, walker.frames
-    steps, arrows, local_arrows, locals_ = _steps, c.arrows, c.local_arrows, c.locals
+    vals, frames, labels, locals_ = walker.vals, walker.frames, c.labels, c.locals
+    steps, arrows, index_arrows, bindings = _steps, c.arrows, c.index_arrows, c.bindings
     locals_end = len(locals_)
     height, offset = 0, -1
+    key: Any
     instrs = iter(body)
     try:
         for row, imms, offset in instrs:  # noqa: B007  # the handler below wants the offset
             how, pops, n, pushes, diverges = steps.get(row) or _step(row)
-            if how == LOCAL:
-                x = imms[0]
-                if x >= locals_end:
-                    c.local(x)
-                key = (row, locals_[x])
-                _, pops, n, pushes, diverges = local_arrows.get(key) or _of_local(c, row, x)
-                if unset:
-                    walker.track_local(row, x)
-            elif how == RULE:
-                _, pops, n, pushes, diverges = arrows.get((row, imms)) or _remember(c, row, imms)
-            elif how == BRANCH:
-                _, pops, n, pushes, diverges = _of_arrow(BRANCH, row.arrow(c, imms))
-            elif how == VARIABLE:
-                walker.apply_variable(row)
-                continue
-            elif how == CONTROL:
-                walker.control(row, imms)
-                if not frames:
-                    break
-                height = frames[-1].height
-                continue
+            if how:
+                if how == LOCAL:
+                    x = imms[0]
+                    t = locals_[x] if x < locals_end else c.local(x)
+                    _, pops, n, pushes, diverges = index_arrows.get((row, t)) or _of_index(c, row, x, t)
+                    if unset:
+                        walker.track_local(row, x)
+                elif how == RULE:
+                    _, pops, n, pushes, diverges = arrows.get((row, imms)) or _of_rule(c, row, imms)
+                elif how == LABEL:
+                    x = imms[0]
+                    ts = labels[-1 - x] if x < len(labels) else c.label(x)
+                    _, pops, n, pushes, diverges = index_arrows.get((row, ts)) or _of_index(c, row, x, ts)
+                elif how == VARIABLE:
+                    base = len(vals) - n
+                    if base < height:
+                        vals += walker.bind(row)
+                        continue
+                    key = (row, *vals[base:])
+                    bound = bindings.get(key)
+                    if bound is None:
+                        bound = bindings[key] = walker.bind(row)
+                    else:
+                        del vals[base:]
+                    vals += bound
+                    continue
+                elif how == END:
+                    walker.end(row)
+                    if not frames:
+                        break
+                    height = frames[-1].height
+                    continue
+                elif how == OPEN:
+                    _, pops, n, pushes, diverges = arrows.get((row, imms)) or _of_rule(c, row, imms)
+                elif how == ELSE:
+                    walker.else_(row)
+                    continue
+                else:
+                    walker.br_table(row, imms)
+                    continue
             if n:
                 base = len(vals) - n
                 if base >= height and vals[base:] == pops:
                     del vals[base:]
                 else:
                     walker.pop_types(pops, row)
+            if how == OPEN:
+                is_if = row.control is Control.IF
+                params = pops[:-1] if is_if else pops
+                height = len(vals)
+                frames.append(_Frame(params, pushes, height, is_if))
+                labels.append(tuple(params) if row.control is Control.LOOP else pushes)
+                vals += params
+                continue
             if pushes:
                 vals += pushes
             if diverges:

@@ -69,8 +69,8 @@ class Context:
     """
 
     __slots__ = (
-        "_results", "arrows", "datas", "elems", "features", "funcs", "gate", "globals", "globals_visible", "imported",
-        "labels", "local_arrows", "locals", "mems", "refs", "tables", "tags", "types",
+        "_results", "arrows", "bindings", "datas", "elems", "features", "funcs", "gate", "globals", "globals_visible",
+        "imported", "index_arrows", "labels", "locals", "mems", "refs", "tables", "tags", "types",
     )  # fmt: skip
 
     def __init__(self, features: FeatureSet = EXECUTED) -> None:
@@ -90,8 +90,11 @@ class Context:
         self.locals: Sequence[ValType] = ()
         self.labels: list[ResultType] = []  # innermost last
         self._results: ResultType | None = None
-        self.arrows: dict[Any, Any] = {}  # what body.py remembers about rows and their immediates
-        self.local_arrows: dict[Any, Any] = {}
+        # What body.py remembers: arrows by row and immediates, by row and type of a local or label, and results by row
+        # and operand types.
+        self.arrows: dict[Any, Any] = {}
+        self.index_arrows: dict[Any, Any] = {}
+        self.bindings: dict[Any, Any] = {}
 
     @classmethod
     def of_module(cls, module: Module, features: FeatureSet = EXECUTED) -> Context:
