@@ -174,7 +174,7 @@ class Signatures:
             return False
         if Region.TABLE in option.row.reads:
             return True  # tables hold guarded functions and leaves only
-        callee = option.imms[0]
+        callee: int = option.imms[0]
         if callee == self.start:
             return False
         return self.flags[callee] != "plain" or (callee > caller and not in_loop)
@@ -184,7 +184,8 @@ class Signatures:
         the guards writes ``work``."""
         kinds = [imm.name for imm in option.row.imms]
         if "funcidx" in kinds:
-            return self.flags[option.imms[kinds.index("funcidx")]] != "plain"
+            escaping: int = option.imms[kinds.index("funcidx")]
+            return self.flags[escaping] != "plain"
         return Region.GLOBAL not in option.row.writes or bool(option.imms[0] != self.work)
 
     def sink(self, t: ValType) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from statistics import median
+from typing import TYPE_CHECKING
 
 import pytest
 import wasmtime
@@ -13,7 +14,6 @@ from hypothesis import strategies as st
 
 from engine.binary import decode
 from engine.instructions import TABLE
-from engine.module import Module
 from engine.types import Arrow
 from engine.validation import validate
 from generators.module import Generated, generate
@@ -21,6 +21,9 @@ from generators.palette import Role, list_options
 from generators.profile import PRESETS
 from generators.source import Source
 from oracles.plan import Plan
+
+if TYPE_CHECKING:
+    from engine.module import Module
 
 STANDARD = PRESETS["standard"]
 
