@@ -1,0 +1,45 @@
+"""The gate of mutated modules: what it makes, and that it would notice."""
+
+from __future__ import annotations
+
+import pytest
+
+from ci.gates import mutants
+from engine import MalformedError
+
+
+def test_a_small_run_is_clean():
+    counts, failures = mutants.run_chunk(seed=1, start=0, end=400)
+    assert failures == []
+    assert sum(counts.values()) == 400
+
+
+def test_some_mutants_get_past_each_check():
+    counts, _ = mutants.run_chunk(seed=1, start=0, end=400)
+    assert {"accepted", "malformed", "invalid"} <= set(counts)
+
+
+def test_a_mutant_depends_on_seed_and_index_alone():
+    some = [mutants.mutant(3, i) for i in range(20)]
+    assert [mutants.mutant(3, i) for i in reversed(range(20))] == some[::-1]
+    assert [mutants.mutant(4, i) for i in range(20)] != some
+
+
+def test_splitting_and_joining_keep_a_valid_module():
+    for wasm in mutants.bases(1):
+        assert mutants.join(mutants.split(wasm)) == wasm
+
+
+@pytest.mark.parametrize("error", [KeyError("x"), RecursionError(), MemoryError(), MalformedError("no offset")])
+def test_an_escaped_exception_or_a_missing_place_is_a_failure(monkeypatch, error):
+    def broken(data):
+        raise error
+
+    monkeypatch.setattr(mutants, "decode", broken)
+    _, failures = mutants.run_chunk(seed=1, start=0, end=3)
+    assert [i for i, _ in failures] == [0, 1, 2]
+
+
+def test_a_slow_module_is_a_failure(monkeypatch):
+    monkeypatch.setattr(mutants, "LIMIT_S", -1.0)
+    assert mutants.verdict(b"\0asm\x01\0\0\0").startswith("slow: ")
