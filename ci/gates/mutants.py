@@ -2,8 +2,9 @@
 
 Every mutant must be accepted or rejected with a typed error, a malformed one with its offset, within a second of
 processor time and a bounded heap.  Half of the mutants are broken byte by byte, half by section, LEB128 integer, opcode
-and type, so that they get past the first check.  Mutant ``i`` is a function of the seed and ``i`` alone; a failure prints
-its index, and ``--only I`` runs that one again with its traceback.  The exit status is the verdict: 0 clean, 1 failures.
+and type, so that they get past the first check.  Mutant ``i`` is a function of the seed and ``i`` alone; a failure
+prints its index, and ``--only I`` runs that one again with its traceback.  The exit status is the verdict: 0 clean, 1
+failures.
 """
 
 from __future__ import annotations
