@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine import errors
 from engine.binary import decode
-from engine.errors import Resource, Trap, UncaughtException, WasmError
+from engine.errors import EngineBug, Resource, Trap, UncaughtException, WasmError
 from engine.execution.calls import invoke
 from engine.execution.instantiate import instantiate, resolve
 from engine.features import EXECUTED, FEATURES, MVP
@@ -38,13 +38,15 @@ from oracles.adapter import (
     Stop,
     Unavailable,
     blocked,
+    count_of,
     crc_pages,
+    hex_of,
     refusal,
     value_of,
     values_of,
 )
 from oracles.outcome import Exhausted, Rejected, Returned, Threw, Trapped, Unsupported
-from oracles.plan import HOST, STEP_KINDS, WIDTHS, PlanError
+from oracles.plan import HOST, STEP_KINDS, WIDTHS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -115,6 +117,8 @@ class ReferenceSession(Session):
             return super().run(step)
         except WasmError as e:
             return outcome_of(e, self._threw), None
+        except (IndexError, TypeError, ValueError) as e:  # a host function around us would take it for its own
+            raise EngineBug(f"{type(e).__name__} in step {step.kind}: {e}") from e
 
     def _threw(self, e: UncaughtException) -> Threw:
         types: Iterable[ValType] = e.tag.type.type.comp.params
@@ -244,19 +248,19 @@ class ReferenceSession(Session):
 
     def step_read(self, step: Step) -> Answer:
         mem = self.export(step, MemInst)
-        length = _count(step["length"])
+        length = count_of(step["length"])
         if length > MAX_READ:
             return Unsupported(f"reading more than {MAX_READ} bytes"), None
-        return Returned(), {"bytes": mem.read(_count(step["address"]), length).hex()}
+        return Returned(), {"bytes": mem.read(count_of(step["address"]), length).hex()}
 
     def step_write(self, step: Step) -> Answer:
         mem = self.export(step, MemInst)
-        mem.write(_count(step["address"]), _hex(step["data"]))
+        mem.write(count_of(step["address"]), hex_of(step["data"]))
         return Returned(), None
 
     def step_grow(self, step: Step) -> Answer:
         target = self.export(step, MemInst, TableInst)
-        delta = _count(step["delta"])
+        delta = count_of(step["delta"])
         return Returned(), {"size": target.grow(delta) if isinstance(target, MemInst) else target.grow(delta, None)}
 
     def table_set(self, instance: str, export: str, index: int, value: Value) -> None:
@@ -286,19 +290,6 @@ class ReferenceSession(Session):
 def _reader(mem: MemInst) -> Callable[[int, int], bytes]:
     data = mem.data
     return lambda at, n: bytes(data[at : at + n])
-
-
-def _count(data: Any) -> int:
-    if not isinstance(data, int) or isinstance(data, bool) or data < 0:
-        raise PlanError(f"{data!r} is not a count")
-    return data
-
-
-def _hex(data: Any) -> bytes:
-    try:
-        return bytes.fromhex(data)
-    except (TypeError, ValueError):
-        raise PlanError("data is hexadecimal") from None
 
 
 class ReferenceAdapter:

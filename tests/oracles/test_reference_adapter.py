@@ -176,6 +176,22 @@ def test_what_is_not_an_error_of_the_engine_leaves_the_session(error, monkeypatc
         play_one('(func (export "f"))', call("f"))
 
 
+@pytest.mark.parametrize("error", [TypeError, ValueError, IndexError])
+def test_a_bug_below_a_host_function_is_not_taken_for_a_malformed_action(error, monkeypatch):
+    def broken(*args: Any) -> Any:
+        raise error
+
+    hosts = {"h": HostFunc((), (), (("call", "a", "g", []),))}
+    session = reference.adapter("").open(plan(instantiate(host=[HOST]), modules={"m": NESTING}, hosts=hosts))
+    session.run(instantiate(host=[HOST]))
+    monkeypatch.setattr(reference.ReferenceSession, "export", broken)
+    with pytest.raises(EngineBug):
+        session.host_call("h", [])
+
+
+NESTING = '(import "host" "h" (func)) (func (export "g"))'
+
+
 # -- values
 
 
