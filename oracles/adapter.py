@@ -88,8 +88,9 @@ class Description:
     """Who answers and what it can do.
 
     ``features`` are names of ``engine.features.FEATURES`` or further proposals' names, ``steps`` keys of STEP_KINDS,
-    ``actions`` host actions, ``types`` value types that cross exactly, ``nan`` profiles of ``Plan.nan``; ``text`` says
-    that it assembles text, ``fuel`` that it meters, ``sees`` which parts of ``observe`` it shows.
+    ``actions`` host actions, ``types`` value types that cross exactly, ``nan`` profiles of ``Plan.nan``, ``sees`` the
+    parts that ``observe`` shows, ``can`` further abilities: ``imports`` between instances, ``limits`` of memories and
+    tables kept; ``text`` says that it assembles text, ``fuel`` that it meters.
     """
 
     name: str
@@ -101,6 +102,7 @@ class Description:
     types: tuple[str, ...] = (*WIDTHS, "funcref", "externref")
     nan: tuple[str, ...] = ("module", "none")
     sees: tuple[str, ...] = ("memories", "tables", "globals")
+    can: tuple[str, ...] = ("imports", "limits")
     text: bool = False
     fuel: bool = False
     python: str = ""

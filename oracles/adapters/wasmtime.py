@@ -341,7 +341,7 @@ class WasmtimeSession(Session):
         if item is None:
             host = self.plan.hosts[name]
             try:
-                functype = self.api.functype(host.params, host.results)
+                functype = self.api.functype(self.engine, host.params, host.results)
             except KeyError as e:
                 raise Stop(Unsupported(f"host functions with {e.args[0]}")) from e
             key = next(_KEYS)
@@ -532,7 +532,7 @@ class WasmtimeAdapter:
             version=wasmtime_api.version(),
             variant=variant,
             features=wasmtime_api.engine_features(variant),
-            types=KINDS,
+            types=KINDS[:6] if variant == "winch" else KINDS,
             nan=("module", "none") if variant == "winch" else ("engine", "module", "none"),
             text=True,
             fuel=True,

@@ -187,7 +187,7 @@ class Api:
         for setters in _SWITCHES.values():
             for setter in setters:
                 self._bind(library, f"wasmtime_config_{setter}_set", "v", "pb")
-        self._functypes: dict[tuple[tuple[str, ...], tuple[str, ...]], int] = {}
+        self._functypes: dict[tuple[int, tuple[str, ...], tuple[str, ...]], int] = {}
         self._engines: dict[Setup, int] = {}
 
     def _bind(self, library: ctypes.CDLL, name: str, result: str, arguments: str) -> None:
@@ -255,9 +255,12 @@ class Api:
         self.wasm_byte_vec_delete(vec)
         return data
 
-    def functype(self, params: tuple[str, ...], results: tuple[str, ...]) -> int:
-        """Return the function type of numbers, v128, funcref and externref; KeyError for other types."""
-        key = (params, results)
+    def functype(self, engine: int, params: tuple[str, ...], results: tuple[str, ...]) -> int:
+        """Return the function type of numbers, v128, funcref and externref; KeyError for other types.
+
+        A type registers itself with the first engine that uses it, and another engine aborts the process.
+        """
+        key = (engine, params, results)
         found = self._functypes.get(key)
         if found is None:
             found = self.wasm_functype_new(self._valtypes(params), self._valtypes(results))
