@@ -87,7 +87,7 @@ class Body:
         indirect = [i.name for i in option.row.imms] == ["typeidx", "tableidx"]
         if not indirect or self.module.slots(option.imms[1], option.imms[0]):
             return option
-        return option._replace(weight=max(1, option.weight // 16))
+        return option._replace(weight=max(1, option.weight // 50))
 
     # -- whole function
 
@@ -201,10 +201,10 @@ class Body:
     def _leave(self) -> None:
         """End an arm by a transfer of control; what follows would be dead code."""
         free = [l for l in range(len(self.labels)) if self.labels[-1 - l].free]
-        how = self.source.below(8)
-        if how == 7:
+        how = self.source.below(16)
+        if how == 15:
             self.emit("unreachable")
-        elif how >= 5:
+        elif how >= 10:
             for t in self.functype.results:
                 self.expr(t, 1)
             self.emit("return")
@@ -269,7 +269,7 @@ class Body:
             self.consume(r)
 
     def _loop(self, nesting: int) -> None:
-        room = self.profile.trips // self.trips
+        room = (self.profile.trips if self.module.is_plain(self.index) else 4) // self.trips
         if room < 2:
             self._block(nesting)
             return

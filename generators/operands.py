@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from engine.instructions.model import Region
-from engine.types import F64, I32, NumType, ValType
+from engine.types import I32, NumType, ValType
 from generators.build import const
 from generators.palette import Role
 from generators.values import EDGES
@@ -48,8 +48,8 @@ def _address(body: Body, t: ValType, option: Option, imms: tuple[Any, ...]) -> N
     width = option.width or 1
     offset = next((m.offset for m in imms if hasattr(m, "offset")), 0)
     how = source.below(16)
-    if how < 12:
-        _small(body, t, 32 if how < 8 else 256)
+    if how < 13:
+        _small(body, t, 32 if how < 9 else 256)
     elif how < 15:  # the last access in bounds, the one before it, or the first beyond it
         edge = body.module.memory_bytes() - width - offset - source.choose((0, 0, 0, 1, 1, 2, -1))
         body.out.append(const(t, max(0, edge)))
@@ -68,25 +68,25 @@ def _index(body: Body, t: ValType, option: Option, imms: tuple[Any, ...]) -> Non
     table = imms[kinds.index("tableidx")]
     if "typeidx" in kinds:
         slots = body.module.slots(table, imms[kinds.index("typeidx")])
-        if slots and source.below(8) < 7:
+        if slots and source.below(16) < 15:
             body.out.append(const(t, source.choose(slots)))
             return
     _small(body, t, body.module.table_room(table) + (1 if source.chance(4) else 0))
 
 
 def _segment(body: Body, t: ValType, option: Option, imms: tuple[Any, ...]) -> None:
-    body.out.append(const(t, body.source.choose((0, 0, 0, 1, 2))))
+    body.out.append(const(t, body.source.choose((0, 0, 0, 0, 0, 1))))
 
 
 def _length(body: Body, t: ValType, option: Option, imms: tuple[Any, ...]) -> None:
     source = body.source
-    reads_segment = Region.SEGMENT in option.row.reads
-    if reads_segment:
-        body.out.append(const(t, source.choose((0, 1, 0, 2, 3))))
+    if Region.SEGMENT in option.row.reads:
+        room = body.module.segment_room(option.row.imms[0].name, imms[0])
+        body.out.append(const(t, source.below(room + 1) if source.below(8) < 7 else room + 1))
     elif Region.MEMORY in option.row.writes:
         _small(body, t, 16 if source.below(4) < 3 else 128)
     else:
-        _small(body, t, 4)
+        _small(body, t, 2 if source.below(4) < 3 else 8)
 
 
 def _delta(body: Body, t: ValType, option: Option, imms: tuple[Any, ...]) -> None:
@@ -112,7 +112,9 @@ def tame(body: Body, t: NumType, depth: int) -> None:
             body.out.append(const(t, 1))
             body.emit(f"{t}.or")
     elif how < 4:
-        body.out.append(const(t, source.choose(EDGES[t][:16])))
+        sign = 1 << t.bits - 1
+        bits = source.choose(EDGES[t][:14])
+        body.out.append(const(t, bits if how == 3 else bits & ~sign))
     else:
         body.expr(I32, depth)
-        body.emit(f"{t}.convert_i32_{'u' if t is F64 and how == 4 else 's'}")
+        body.emit(f"{t}.convert_i32_{'s' if how == 4 else 'u'}")

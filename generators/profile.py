@@ -27,12 +27,12 @@ class Profile:
     functions: tuple[int, int] = (3, 5)
     params: tuple[int, int] = (0, 4)
     results: tuple[int, int] = (0, 3)
-    statements: tuple[int, int] = (1, 5)
+    statements: tuple[int, int] = (1, 4)
     expression_depth: int = 3
     nesting: int = 2
-    instructions: int = 80  # per function, about
-    trips: int = 24
-    work: int = 40
+    instructions: int = 60  # per function, about
+    trips: int = 16
+    work: int = 12
     calls: tuple[int, int] = (8, 12)
     hosts: tuple[int, int] = (0, 2)
     globals: tuple[int, int] = (2, 5)

@@ -168,6 +168,10 @@ class Signatures:
         """Tell whether function ``x`` takes a unit of ``work`` on entry."""
         return self.flags[x] == "guarded"
 
+    def is_plain(self, x: int) -> bool:
+        """Tell whether function ``x`` is called only by earlier functions, outside of their loops."""
+        return self.flags[x] == "plain"
+
     def may_call(self, caller: int, option: Option, in_loop: bool) -> bool:
         """Tell whether this call keeps every execution bounded (see ``generators.body``)."""
         if self.flags[caller] == "leaf":
@@ -202,6 +206,10 @@ class Signatures:
     def table_room(self, x: int) -> int:
         """Return the initial number of slots of table ``x``."""
         return self.tables[x].limits.min
+
+    def segment_room(self, kind: str, x: int) -> int:
+        """Return the length of segment ``x``, a ``dataidx`` or an ``elemidx``."""
+        return len(self.datas[x].init if kind == "dataidx" else self.elems[x].init)
 
     def slots(self, table: int, typeidx: int) -> list[int]:
         """Return the slots of a table that instantiation fills with functions of this type."""
