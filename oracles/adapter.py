@@ -32,6 +32,9 @@ __all__ = [
 
 ACTIONS = ("record", "mix", "mem.write", "mem.grow", "global.set", "table.set", "call", "trap")
 ALL = "all"  # a plan's features may be ("all",): everything the engine has, switched on
+_ACTION_SIZES = {
+    "record": 1, "mix": 2, "mem.write": 5, "mem.grow": 4, "global.set": 4, "table.set": 5, "call": 4, "trap": 3,
+}  # fmt: skip
 PAGE = 4096  # bytes covered by one checksum of ``observe``
 MAX_READ = 4 << 20  # bytes that one ``read`` step may ask for
 MAX_SLOTS = 65_536  # table slots that one ``observe`` shows
@@ -252,7 +255,7 @@ class Session:
         self.nesting += 1
         try:
             return self._act(host, name, count, list(args))
-        except (PlanError, IndexError, TypeError, ValueError) as e:
+        except PlanError as e:
             raise blocked(f"malformed action of {name}: {e}") from e
         finally:
             self.nesting -= 1
@@ -263,10 +266,12 @@ class Session:
             kind = action[0] if action else ""
             if kind not in self.actions:
                 raise Stop(Unsupported(f"action {kind}"))
+            if len(action) != _ACTION_SIZES.get(kind):
+                raise PlanError(f"{kind} with {len(action) - 1} arguments")
             if kind == "record":
                 self.trace.append([name, [list(v) for v in args]])
             elif kind == "mix":
-                results = host_mix(int(action[1]), args, host.results)
+                results = host_mix(count_of(action[1]), args, host.results)
             elif kind == "trap":
                 if action[2] in (0, count):
                     raise Stop(HostError(str(action[1])))
