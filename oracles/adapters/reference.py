@@ -24,7 +24,7 @@ from engine.runtime.memory import MemInst
 from engine.runtime.store import Config, Store
 from engine.runtime.table import TableInst
 from engine.runtime.tag import TagInst
-from engine.types import EXTERNREF, F32, F64, FUNCREF, I32, I64, V128, FuncType
+from engine.types import EXTERNREF, F32, F64, FUNCREF, I32, I64, FuncType
 from engine.validation import validate
 from engine.values import from_bits, to_bits
 from oracles.adapter import (
@@ -65,7 +65,7 @@ __all__ = ["PLANTS", "ReferenceAdapter", "ReferenceSession", "adapter", "outcome
 PLANTS: dict[str, Callable[[], Build]] = {}  # filled by importing PLANTED_BY, on the first use of a plant
 PLANTED_BY = "engine.execution.planted"
 
-_TYPES: dict[str, ValType] = {str(t): t for t in (I32, I64, F32, F64, V128, FUNCREF, EXTERNREF)}
+_TYPES: dict[str, ValType] = {str(t): t for t in (I32, I64, F32, F64, FUNCREF, EXTERNREF)}  # what EXECUTED has
 _RESOURCES = {Resource.STACK: "stack", Resource.FUEL: "fuel", Resource.HEAP: "memory"}
 _STAGES: tuple[tuple[type[WasmError], str], ...] = (
     (errors.MalformedError, "malformed"), (errors.InvalidError, "invalid"), (errors.LinkError, "unlinkable"),
