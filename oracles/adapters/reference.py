@@ -128,12 +128,16 @@ class ReferenceSession(Session):
 
     def show(self, t: ValType, v: Any) -> Value:
         """Return the wire form of an engine value of type ``t``."""
+        if t is I32:
+            return "i32", f"{v:08x}"
+        if t is I64:
+            return "i64", f"{v:016x}"
         name = str(t)
+        if v is None:
+            return name, None
         width = WIDTHS.get(name)
         if width is not None:
             return name, f"{to_bits(t, v):0{width // 4}x}"
-        if v is None:
-            return name, None
         return name, v.value if isinstance(v, ExternRef) else self.functions.number(v, v)
 
     def value(self, value: Value, t: ValType) -> Any:
