@@ -9,7 +9,8 @@ aims such operands.
 from __future__ import annotations
 
 from enum import Enum
-from itertools import accumulate
+from functools import cache
+from itertools import accumulate, chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.errors import InvalidError
@@ -22,7 +23,9 @@ from generators.immediates import domain, fills
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from engine.features import FeatureSet
     from engine.instructions.model import Instr
+    from engine.validation.context import Context
     from generators.profile import Profile
     from generators.source import Source
 
@@ -137,38 +140,52 @@ def list_options(rows: Iterable[Instr], c: Any) -> Iterator[Option]:
             yield Option(row, imms, a.pops, a.pushes, _roles(row, a.pops, width), width, fills(row), weight)
 
 
-def _pushes(option: Option, t: ValType) -> bool:
-    return len(option.pushes) == 1 and matches(option.pushes[0], t)
+class _Rows:
+    """The rows of a profile by what their types depend on; the same for every module."""
+
+    def __init__(self, features: FeatureSet, nan: str) -> None:
+        rows = [r for r in TABLE if r.feature in features and not (r.nan and nan == "none")]
+        self.local = [r for r in rows if Region.LOCAL in r.reads | r.writes]
+        self.calls = [r for r in rows if r.control is Control.CALL]
+        plain = [r for r in rows if r.control is None and r.weight > 0 and r not in self.local]
+        static = [r for r in plain if isinstance(r.type, Arrow)]
+        self.memory = [r for r in plain if r.imms and {i.name for i in r.imms} <= {"memarg", "memidx"}]
+        self.other = [r for r in plain if r not in static and r not in self.memory]
+        self.static = [o for o in list_options(static, None) if o.pushes or o.row.effect is not Effect.PURE]  # no drop
+        self._of_memories: dict[tuple[ValType, ...], list[Option]] = {}
+
+    def memory_options(self, c: Context) -> list[Option]:
+        """Return the options of the memories of a module, which their address types determine."""
+        key = tuple(m.addrtype for m in c.mems)
+        if key not in self._of_memories:
+            self._of_memories[key] = list(list_options(self.memory, c))
+        return self._of_memories[key]
+
+
+_rows = cache(_Rows)
 
 
 class Palette:
     """The options of a module under a profile: ``producers[t]`` push one ``t``, ``leaves[t]`` without operands,
     ``effects`` push nothing.  ``calls`` are kept apart, because what may be called depends on the caller."""
 
-    def __init__(self, c: Any, profile: Profile, allowed: Callable[[Option], bool]) -> None:
+    def __init__(self, c: Context, profile: Profile, allowed: Callable[[Option], bool]) -> None:
         """``allowed`` refuses what would break a promise of the module, such as its termination."""
-        rows = [r for r in TABLE if r.feature in profile.features and not (r.nan and profile.nan == "none")]
-        self.local_rows = [r for r in rows if Region.LOCAL in r.reads | r.writes]
-        plain = [r for r in rows if r.control is None and r not in self.local_rows and r.weight > 0]
-        options = list(_static_options(plain)) + list(list_options((r for r in plain if not _is_static(r)), c))
-        options = [o for o in options if o.pushes or o.row.effect is not Effect.PURE]  # a pure effect is a drop
-        options = [o for o in options if allowed(o)]
-        self.producers = {t: Choices(o for o in options if _pushes(o, t) and o.pops) for t in VALUES}
-        self.leaves = {t: Choices(o for o in options if _pushes(o, t) and not o.pops) for t in VALUES}
-        self.effects = Choices(o for o in options if not o.pushes)
-        self.calls = list(list_options((r for r in rows if r.control is Control.CALL), c))
-
-
-def _is_static(row: Instr) -> bool:
-    return isinstance(row.type, Arrow)
-
-
-_static_cache: dict[Instr, tuple[Option, ...]] = {}
-
-
-def _static_options(rows: Iterable[Instr]) -> Iterator[Option]:
-    for row in rows:
-        if _is_static(row):
-            if row not in _static_cache:
-                _static_cache[row] = tuple(list_options((row,), None))
-            yield from _static_cache[row]
+        rows = _rows(profile.features, profile.nan)
+        self.local_rows = rows.local
+        self.calls = list(list_options(rows.calls, c))
+        producers: dict[ValType, list[Option]] = {t: [] for t in VALUES}
+        leaves: dict[ValType, list[Option]] = {t: [] for t in VALUES}
+        effects: list[Option] = []
+        for option in chain(rows.static, rows.memory_options(c), filter(allowed, list_options(rows.other, c))):
+            if not option.pushes:
+                effects.append(option)
+            elif len(option.pushes) == 1:
+                into = producers if option.pops else leaves
+                pushed = option.pushes[0]
+                for t in (pushed,) if pushed in into else VALUES:
+                    if matches(pushed, t):
+                        into[t].append(option)
+        self.producers = {t: Choices(found) for t, found in producers.items()}
+        self.leaves = {t: Choices(found) for t, found in leaves.items()}
+        self.effects = Choices(effects)
