@@ -462,7 +462,8 @@ def test_a_plant_is_a_build_taken_from_the_registry(monkeypatch):
 
 
 @pytest.mark.parametrize("variant", ["fast", "plant=", "plant=no-such-bug"])
-def test_any_other_variant_is_unavailable(variant, monkeypatch):
-    monkeypatch.setattr(reference, "PLANTED_BY", "string")
+@pytest.mark.parametrize("planted_by", ["string", "no.such.module"])
+def test_any_other_variant_is_unavailable(variant, planted_by, monkeypatch):
+    monkeypatch.setattr(reference, "PLANTED_BY", planted_by)
     with pytest.raises(Unavailable):
         reference.adapter(variant)
