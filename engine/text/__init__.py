@@ -1,1 +1,1 @@
-"""Placeholder docstring; the owner of this package writes it."""
+"""The text format: the lexer and literals that the script reader uses, and the printer of modules (spec: text)."""

@@ -65,5 +65,5 @@ class Gate:
             if kind.name == "blocktype" and isinstance(value, int):
                 self.require(MULTI_VALUE, "type mismatch: block type with a type index")
             for t in value if kind.name == "valtypes" else (value,):
-                if isinstance(t, RefType | VecType | AbsHeapType):
+                if kind.name == "heaptype" or isinstance(t, RefType | VecType):
                     self.check_type(t)
