@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BR_TABLE", "BULK", "CALL", "CALL_INDIRECT", "HOST", "IF", "IF_REGISTER", "JUMP", "RETURN", "RETURN_ONE",
-    "UNREACHABLE", "Block", "Const", "Frame", "Label", "Lowered", "Registers", "lowered",
+    "UNREACHABLE", "Block", "Frame", "Label", "Lowered", "Registers", "lowered",
 ]  # fmt: skip
 
 Registers = list[Any]
@@ -45,8 +45,10 @@ class Block:
         "targets", "test",
     )  # fmt: skip
 
-    body: Any  # a list while the block is being built, then a tuple of effects
+    body: list[Callable[[Registers], Any]]  # the effects
     callee: Lowered | HostFunc
+    kind: int
+    offset: int
     args: Callable[[Registers], Registers]
     test: Any
     next: Block
@@ -54,14 +56,12 @@ class Block:
     dest: int
     targets: list[Block]
 
-    def __init__(self, code: Lowered, number: int, check: bool = False) -> None:
+    def __init__(self, code: Lowered, number: int, cost: int, check: bool) -> None:
         self.code = code
         self.number = number
-        self.cost = 0
+        self.cost = cost
         self.check = check
         self.body = []
-        self.kind = JUMP
-        self.offset = -1
 
     def __repr__(self) -> str:
         return f"<block {self.number} of {self.code.func!r}>"
@@ -91,15 +91,6 @@ class Frame:
     def __init__(self, module: ModuleInst) -> None:
         self.module = module
         self.locals: Registers = []
-
-
-class Const:
-    """A constant on the symbolic stack."""
-
-    __slots__ = ("value",)
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
 
 
 class Label:

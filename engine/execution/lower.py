@@ -3,7 +3,7 @@
 The operand stack is symbolic.  An entry is
 
 * an int: a register, either a local or the entry's own slot;
-* a :class:`Const`;
+* a list of one item: a constant;
 * a tuple ``(make, a, b, w, x, mask, depth)``: a pending expression, whose closure is made once it is known where its
   value goes: ``make(d, a, b, w, x)``, see ``generate.py``.
 
@@ -39,7 +39,6 @@ from engine.execution.frame import (
     RETURN,
     RETURN_ONE,
     Block,
-    Const,
     Frame,
     Label,
     Lowered,
@@ -80,7 +79,7 @@ def lower(code: Lowered) -> Block:
         zeros += [default(t)] * n
     lowering = Lowering(code, build_of(config), params + declared)
     entry = lowering.run()
-    code.zeros = zeros + [None] * lowering.slots
+    code.zeros = zeros + [None] * (lowering.registers - lowering.nl)
     code.blocks = lowering.blocks
     size = params + len(code.zeros)
     code.room = min(config.max_depth - 1, max(MAX_REGISTERS, config.max_depth * 32) // max(size, 1))
@@ -103,8 +102,9 @@ class Lowering:
         self.max_nesting = MAX_NESTING if build.fold else 0
         self.stack: list[Any] = []
         self.floor = 0
-        self.slots = 0
+        self.registers = locals_
         self.cost = 0
+        self.plain = build.fuel_model.start(Start.PLAIN)
         self.blocks: list[Block] = []
         self.labels = [Label(None, 0, 0, len(func.functype.results))]
         self.dead = False
@@ -117,9 +117,10 @@ class Lowering:
         entry = self.current
         nest = 0
         for row, imms, offset in self.func.code.body:
-            plan = plans.get(row.opcode)
-            if plan is None:
-                raise UnsupportedError(row.feature.name, Where(self.func.funcidx, offset))
+            try:
+                plan = plans[row.opcode]
+            except KeyError:
+                raise UnsupportedError(row.feature.name, Where(self.func.funcidx, offset)) from None
             if self.dead:
                 control = plan.control
                 if control in _OPENING:
@@ -165,8 +166,8 @@ class Lowering:
         t = type(entry)
         if t is int:
             return REGISTER, entry
-        if t is Const:
-            return CONSTANT, entry.value
+        if t is list:
+            return CONSTANT, entry[0]
         return CLOSURE, entry[0](VALUE, entry[1], entry[2], entry[3], entry[4])
 
     def operands(self, entries: list[Any]) -> tuple[str, list[Any]]:
@@ -179,8 +180,8 @@ class Lowering:
         t = type(entry)
         if t is int:
             return register(entry)
-        if t is Const:
-            return constant(entry.value)
+        if t is list:
+            return constant(entry[0])
         made: Callable[[Registers], Any] = entry[0](form, entry[1], entry[2], entry[3], entry[4])
         return made
 
@@ -189,7 +190,7 @@ class Lowering:
         t = type(entry)
         if t is int:
             return BITS[int(entry) & 31]
-        return 0 if t is Const else int(entry[5])
+        return 0 if t is list else int(entry[5])
 
     def put(self, d: int, entry: Any) -> None:
         """Append the effect ``d := entry``."""
@@ -197,15 +198,12 @@ class Lowering:
         if t is int:
             if entry != d:
                 self.body.append(move(d, REGISTER, entry))
-        elif t is Const:
-            self.body.append(move(d, CONSTANT, entry.value))
+        elif t is list:
+            self.body.append(move(d, CONSTANT, entry[0]))
         else:
             self.body.append(entry[0](d, entry[1], entry[2], entry[3], entry[4]))
-        self.reserve(d + 1 - self.nl)
-
-    def reserve(self, slots: int) -> None:
-        """Make frames have at least this many operand slots."""
-        self.slots = max(self.slots, slots)
+        if d >= self.registers:
+            self.registers = d + 1
 
     def spill(self, disturbed: int, keep: int = 0) -> None:
         """Put in their slots all entries up to the topmost one that depends on what is about to be disturbed.
@@ -247,7 +245,7 @@ class Lowering:
         if constants_from is not None:
             for j in range(constants_from, n):
                 e = st[j]
-                if type(e) is Const:
+                if type(e) is list:
                     self.put(nl + j, e)
                     st[j] = nl + j
 
@@ -264,16 +262,16 @@ class Lowering:
         st = self.stack
         start = self.nl + len(st)
         st.extend(range(start, start + n))
-        self.reserve(len(st))
+        self.registers = max(self.registers, start + n)
 
     # -- blocks
 
     def block(self, start: Start = Start.PLAIN) -> Block:
         """Return a new block that nothing leads to yet."""
-        cost, check = self.build.fuel_model.start(start)
-        block = Block(self.code, len(self.blocks), check)
-        block.cost = cost
-        self.blocks.append(block)
+        cost, check = self.plain if start is Start.PLAIN else self.build.fuel_model.start(start)
+        blocks = self.blocks
+        block = Block(self.code, len(blocks), cost, check)
+        blocks.append(block)
         return block
 
     def start(self, block: Block) -> Block:
@@ -293,7 +291,6 @@ class Lowering:
         block.kind = kind
         block.offset = offset
         block.cost += self.cost
-        block.body = tuple(self.body)
         self.dead = True
         return block
 

@@ -21,7 +21,6 @@ from engine.execution.frame import (
     CALL_INDIRECT,
     HOST,
     UNREACHABLE,
-    Const,
     Label,
     Registers,
     lowered,
@@ -136,25 +135,35 @@ def _rule_name(row: Instr, inline: bool) -> str:
 # -- values
 
 
+# The first rules are most of what lowering does: what they share with each other stands in each of them.
+
+
 def const(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
     """A constant, computed now."""
-    low.stack.append(Const(p.run(*imms)))
+    low.stack.append([p.run(*imms)])
 
 
 def unary(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
     """A pending expression of one operand."""
-    e = low.stack.pop()
+    st = low.stack
+    e = st.pop()
     t = type(e)
     if t is int:
-        low.push((p.make[0], e, None, offset, p.x, p.mask | BITS[e & 31], 1))
-    elif t is Const:
+        st.append((p.make[0], e, None, offset, p.x, p.mask | BITS[e & 31], 1))
+        depth = 1
+    elif t is list:
         if p.folds:
-            low.stack.append(Const(p.run(e.value)))
-        else:
-            low.push((p.make[1], e.value, None, offset, p.x, p.mask, 1))
+            st.append([p.run(e[0])])
+            return
+        st.append((p.make[1], e[0], None, offset, p.x, p.mask, 1))
+        depth = 1
     else:
-        a = e[0](VALUE, e[1], e[2], e[3], e[4])
-        low.push((p.make[2], a, None, offset, p.x, p.mask | e[5], e[6] + 1))
+        depth = e[6] + 1
+        st.append((p.make[2], e[0](VALUE, e[1], e[2], e[3], e[4]), None, offset, p.x, p.mask | e[5], depth))
+    if len(st) <= low.floor:
+        low.floor = len(st) - 1
+    if depth > low.max_nesting:
+        low.settle()
 
 
 def binary(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
@@ -162,37 +171,41 @@ def binary(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
     st = low.stack
     e2 = st.pop()
     e1 = st.pop()
-    mask, depth = p.mask, 0
+    mask, depth = p.mask, 1
     t = type(e1)
     if t is int:
         kinds = 0
         a = e1
         mask |= BITS[e1 & 31]
-    elif t is Const:
+    elif t is list:
         kinds = 3
-        a = e1.value
+        a = e1[0]
     else:
         kinds = 6
         a = e1[0](VALUE, e1[1], e1[2], e1[3], e1[4])
         mask |= e1[5]
-        depth = e1[6]
+        depth = e1[6] + 1
     t = type(e2)
     if t is int:
         b = e2
         mask |= BITS[e2 & 31]
-    elif t is Const:
+    elif t is list:
         kinds += 1
-        b = e2.value
+        b = e2[0]
         if kinds == 4 and p.folds:
-            st.append(Const(p.run(a, b)))
+            st.append([p.run(a, b)])
             return
     else:
         kinds += 2
         b = e2[0](VALUE, e2[1], e2[2], e2[3], e2[4])
         mask |= e2[5]
-        if e2[6] > depth:  # noqa: PLR1730  # max() takes longer
-            depth = e2[6]
-    low.push((p.make[kinds], a, b, offset, p.x, mask, depth + 1))
+        if e2[6] >= depth:
+            depth = e2[6] + 1
+    st.append((p.make[kinds], a, b, offset, p.x, mask, depth))
+    if len(st) <= low.floor:
+        low.floor = len(st) - 1
+    if depth > low.max_nesting:
+        low.settle()
 
 
 def ternary(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
@@ -200,8 +213,8 @@ def ternary(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
     st = low.stack
     entries = st[-3:]
     del st[-3:]
-    if p.folds and all(type(e) is Const for e in entries):
-        st.append(Const(p.run(*[e.value for e in entries])))
+    if p.folds and all(type(e) is list for e in entries):
+        st.append([p.run(*[e[0] for e in entries])])
         return
     (ka, a), (kb, b), (kc, c) = map(low.operand, entries)
     low.push((p.make[ka * 9 + kb * 3 + kc], a, b, offset, c if p.x is None else (p.x, c), *_depends(low, p, entries)))
@@ -227,15 +240,22 @@ def drop(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
 
 def local_get_rule(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
     """The register itself."""
-    low.push(imms[0])
+    st = low.stack
+    st.append(imms[0])
+    if len(st) <= low.floor:
+        low.floor = len(st) - 1
 
 
 def local_set_rule(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
     """Set the register."""
     x = imms[0]
     v = low.stack.pop()
-    low.spill(BITS[x & 31] | (low.mask(v) & TRAPS))
-    low.put(x, v)
+    if low.stack:
+        low.spill(BITS[x & 31] | (low.mask(v) & TRAPS))
+    if type(v) is tuple:
+        low.body.append(v[0](x, v[1], v[2], v[3], v[4]))
+    else:
+        low.put(x, v)
 
 
 def local_tee_rule(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
@@ -272,7 +292,8 @@ def store(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
     st = low.stack
     v = st.pop()
     i = st.pop()
-    low.spill(p.disturbs)
+    if st:
+        low.spill(p.disturbs)
     ka, a = low.operand(i)
     kb, b = low.operand(v)
     x = (low.module.mems[m.mem].data, m.offset)
