@@ -5,7 +5,8 @@ Nothing in an oracle raises for a finding; an adapter returns one of these.  Sta
 "data": {...}, "us": n}``.  ``data`` holds what the step was asked for: ``wasm`` (base64) of assemble, ``value`` of get,
 ``bytes`` (hex) of read, and of observe ``{"instances": {name: {"memories": {export: {"pages": n, "crc": {page: hex}}},
 "tables": {export: [Value...]}, "globals": {export: Value}}}, "trace": [[host function, [Value...]]...]}`` where ``crc``
-has the CRC-32 (8 hex digits) of each 4 KiB page that is not all zero, keyed by its decimal number.
+has the CRC-32 (8 hex digits) of each 4 KiB page that is not all zero, keyed by its decimal number.  An engine that
+counts adds ``executed`` (instructions) to call and instantiate; it is reported, never compared.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from engine import errors
 from engine.binary import decode
 from engine.errors import EngineBug, Resource, Trap, UncaughtException, WasmError
 from engine.execution.calls import invoke
+from engine.execution.fuel import UnitModel
 from engine.execution.instantiate import instantiate, resolve
 from engine.features import EXECUTED, FEATURES, MVP
 from engine.runtime.globals import GlobalInst
@@ -62,6 +63,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PLANTS", "ReferenceAdapter", "ReferenceSession", "adapter", "outcome_of"]
 
+COUNT = UnitModel(pieces_per_unit=None)  # fuel spent is instructions executed
+UNMETERED = 1 << 62
 PLANTS: dict[str, Callable[[], Build]] = {}  # filled by importing PLANTED_BY, on the first use of a plant
 PLANTED_BY = "harness.planted"  # by name only: oracles do not depend on the harness
 
@@ -101,7 +104,9 @@ class ReferenceSession(Session):
         super().__init__(plan)
         limits = plan.limits
         pages, elements = limits.memory_pages, limits.table_elements
-        config = Config(max_memory_pages=pages, max_table_elements=elements, max_depth=limits.depth, build=build)
+        config = Config(
+            max_memory_pages=pages, max_table_elements=elements, max_depth=limits.depth, build=build, fuel_model=COUNT
+        )
         self.store = Store(config)
         everything = not plan.features or ALL in plan.features
         self.features = EXECUTED if everything else frozenset({MVP, *(FEATURES[f] for f in plan.features)})
@@ -113,6 +118,16 @@ class ReferenceSession(Session):
         self.tags = Numbering()
 
     def run(self, step: Step) -> Answer:
+        """Answer a step; what calls and instantiations executed is ``executed`` instructions in the data."""
+        if step.kind not in ("call", "instantiate") or self.nesting:
+            return self._run(step)
+        budget = UNMETERED if self.plan.limits.fuel is None else self.plan.limits.fuel
+        self.store.fuel_left = budget
+        outcome, data = self._run(step)
+        left: int = self.store.fuel_left
+        return outcome, {**(data or {}), "executed": budget - left}
+
+    def _run(self, step: Step) -> Answer:
         try:
             return super().run(step)
         except WasmError as e:
@@ -190,7 +205,6 @@ class ReferenceSession(Session):
         self.instances.pop(step["instance"], None)
         module = self.module(self.binary(step["module"]))
         imports = resolve(module, lambda space, name: self._provided(self.providers(step, space), name))
-        self._refuel()
         instance = instantiate(self.store, module, imports)
         for externval in instance.exports.values():
             if isinstance(externval, (FuncInst, HostFunc)):
@@ -228,14 +242,9 @@ class ReferenceSession(Session):
 
     # what runs and what looks
 
-    def _refuel(self) -> None:
-        if not self.nesting:
-            self.store.fuel_left = self.plan.limits.fuel
-
     def step_call(self, step: Step) -> Answer:
         func = self.export(step, FuncInst, HostFunc)
         args = self.values(step["args"], func.functype.params)
-        self._refuel()
         results = invoke(self.store, func, args)
         return Returned(tuple(map(self.show, func.functype.results, results))), None
 

@@ -39,11 +39,18 @@ def call(export: str, *args: Any, instance: str = "a") -> Step:
 
 
 def play(p: Plan, variant: str = "") -> list[Any]:
-    """Return the outcome of each step, or the data where there is some."""
+    """Return the outcome of each step, or the data where it asked for some."""
     session = reference.adapter(variant).open(p)
     answers = [session.run(s) for s in p.steps]
     session.close()
-    return [outcome if data is None else data for outcome, data in answers]
+    return [outcome if data is None or "executed" in data else data for outcome, data in answers]
+
+
+def test_executed_instructions_are_counted():
+    text = '(func (export "f") (param i32) (result i32) (memory.grow (local.get 0))) (memory 1 1)'
+    p = plan(instantiate(), call("f", i32(-1)), modules={"m": text})
+    session = reference.adapter("").open(p)
+    assert [session.run(s)[1] for s in p.steps] == [{"executed": 0}, {"executed": 2}]
 
 
 def play_one(text: str, *steps: Step, **rest: Any) -> list[Any]:
