@@ -1,0 +1,329 @@
+"""Simpler function bodies: what can be deleted, replaced by constants, hoisted or unwrapped without breaking the types.
+
+A *segment* is a run of instructions that touches no operand from before it: from the start of the first operand of an
+instruction to the instruction itself, a whole construct counting as one.  It leaves some values (often none or
+one) on the stack; so it may be replaced by anything that leaves values of the same types.  :func:`segments` finds them
+by walking the body with the types of the table's rows; what a candidate breaks beyond that (a branch to a removed
+block, say) is left to validation, which sees each candidate before an engine does.
+
+Proposals come as functions from the body to a smaller one, largest first.  Nothing here names an instruction except to
+build constants and ``drop``: everything else is read off ``control`` and the immediate kinds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from engine.errors import WasmError
+from engine.instructions import TABLE
+from engine.instructions.model import Control
+from engine.module import In
+from engine.types import NumType, RefType, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from engine.instructions.model import Instr
+    from engine.module import Expr
+    from engine.types import ValType
+    from engine.validation.context import Context
+
+__all__ = ["Segment", "constant", "count_instructions", "map_imms", "proposals", "segments", "size_of"]
+
+_OPENS = frozenset({Control.BLOCK, Control.LOOP, Control.IF})
+_BY_NAME = TABLE.by_name
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """``body[start:end]`` leaves values of ``types``.
+
+    ``at`` is the instruction itself (the opening one of a construct), ``inner`` are its operands, ``arms`` the ranges
+    of the bodies of a construct.
+    """
+
+    start: int
+    at: int
+    end: int
+    types: tuple[Any, ...]
+    inner: tuple[Segment, ...] = ()
+    arms: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def length(self) -> int:
+        return self.end - self.start
+
+
+@dataclass(slots=True)
+class _Value:
+    """An operand on the stack: its type (None where unknown) and the segment that made it (None: from outside)."""
+
+    type: Any
+    segment: Segment | None
+
+
+@dataclass(slots=True)
+class _Open:
+    """A construct being walked."""
+
+    at: int
+    height: int
+    outer: list[_Value]
+    results: tuple[Any, ...]
+    arms: list[tuple[int, int]] = field(default_factory=list)
+    arm_start: int = 0
+    dead: bool = False
+
+
+def constant(t: ValType) -> In | None:
+    """Return the instruction that pushes zero or null, or None for a type without a default."""
+    if isinstance(t, NumType):
+        return In(_BY_NAME[f"{t}.const"], (0,))
+    if isinstance(t, RefType) and t.null:
+        return In(_BY_NAME["ref.null"], (t.heap,))
+    return None
+
+
+def count_instructions(bodies: Sequence[Expr]) -> int:
+    """Return the number of instructions in function bodies, where ``end`` and ``else`` are part of their construct."""
+    structure = (Control.END, Control.ELSE)
+    return sum(1 for body in bodies for i in body if i.row.control not in structure)
+
+
+def size_of(body: Sequence[In]) -> tuple[int, int, int]:
+    """Return what reduction lowers: instructions, then those that compute, then the weight of immediates."""
+    structure = (Control.END, Control.ELSE)
+    computing = sum(1 for i in body if i.row.const is None)
+    weight = sum(_weight(v) for i in body for v in i.imms)
+    return sum(1 for i in body if i.row.control not in structure), computing, weight
+
+
+def _weight(value: Any) -> int:
+    if isinstance(value, (tuple, list)):
+        return len(value) + sum(map(_weight, value))
+    return value.bit_length() + value.bit_count() if isinstance(value, int) else 0
+
+
+def map_imms(instruction: In, kind: str, change: Callable[[Any], Any]) -> In:
+    """Return the instruction with ``change`` applied to its immediates of a kind (br_table's labels are labelidx)."""
+    row = instruction.row
+    imms = []
+    for imm, value in zip(row.imms, instruction.imms, strict=True):
+        if imm.name == kind:
+            value = change(value)  # noqa: PLW2901
+        elif imm.name == "br_table" and kind == "labelidx":
+            value = (tuple(map(change, value[0])), change(value[1]))  # noqa: PLW2901
+        elif imm.name == "memarg" and kind == "memidx":
+            value = value._replace(mem=change(value.mem))  # noqa: PLW2901
+        imms.append(value)
+    return In(row, tuple(imms))
+
+
+# segments
+
+
+def segments(body: Expr, c: Context) -> list[Segment]:
+    """Return the segments of a valid body under its function's context, in order of their ends; dead code has none."""
+    walk = _Walk(body, c)
+    try:
+        walk.run()
+    except (WasmError, IndexError):
+        return []  # not valid after all: there is nothing to propose
+    return walk.found
+
+
+class _Walk:
+    def __init__(self, body: Expr, c: Context) -> None:
+        self.body = body
+        self.c = c
+        self.stack: list[_Value] = []
+        self.open: list[_Open] = [_Open(-1, 0, [], ())]
+        self.found: list[Segment] = []
+        self.labels = len(c.labels)
+
+    def run(self) -> None:
+        try:
+            for k, (row, imms, _) in enumerate(self.body[:-1]):
+                self.step(k, row, imms)
+        finally:
+            del self.c.labels[self.labels :]
+
+    def step(self, k: int, row: Instr, imms: tuple[Any, ...]) -> None:
+        if row.control in _OPENS:
+            self.enter(k, row, imms)
+        elif row.control is Control.ELSE:
+            frame = self.open[-1]
+            frame.arms.append((frame.arm_start, k))
+            frame.arm_start, frame.dead = k + 1, False
+            del self.stack[frame.height :]
+            self.stack += [_Value(v.type, None) for v in self.params(frame)]
+        elif row.control is Control.END:
+            self.leave(k)
+        else:
+            arrow = row.arrow(self.c, imms)
+            operands = [self.pop() for _ in arrow.pops][::-1]
+            bound = next((v.type for t, v in zip(arrow.pops, operands, strict=True) if isinstance(t, TypeVar)), None)
+            pushes = tuple(bound if isinstance(t, TypeVar) else t for t in arrow.pushes)
+            self.close(k, k + 1, operands, pushes)
+            if arrow.polymorphic:
+                del self.stack[self.open[-1].height :]
+                self.open[-1].dead = True
+
+    def pop(self) -> _Value:
+        frame = self.open[-1]
+        return self.stack.pop() if len(self.stack) > frame.height else _Value(None, None)
+
+    def params(self, frame: _Open) -> list[_Value]:
+        row = self.body[frame.at].row
+        return frame.outer[:-1] if row.control is Control.IF else frame.outer
+
+    def enter(self, k: int, row: Instr, imms: tuple[Any, ...]) -> None:
+        arrow = row.arrow(self.c, imms)
+        operands = [self.pop() for _ in arrow.pops][::-1]
+        frame = _Open(k, len(self.stack), operands, arrow.pushes, arm_start=k + 1, dead=self.open[-1].dead)
+        params = arrow.pops[:-1] if row.control is Control.IF else arrow.pops
+        self.c.labels.append(params if row.control is Control.LOOP else arrow.pushes)
+        self.open.append(frame)
+        self.stack += [_Value(t, None) for t in params]
+
+    def leave(self, k: int) -> None:
+        frame = self.open.pop()
+        self.c.labels.pop()
+        del self.stack[frame.height :]
+        arms = (*frame.arms, (frame.arm_start, k))
+        self.close(frame.at, k + 1, frame.outer, frame.results, arms)
+
+    def close(
+        self, at: int, end: int, operands: list[_Value], pushes: tuple[Any, ...], arms: tuple[tuple[int, int], ...] = ()
+    ) -> None:
+        """Note the segment that ends here, and push its values."""
+        start = min((v.segment.start for v in operands if v.segment is not None), default=at)
+        inner = tuple(v.segment for v in operands if v.segment is not None)
+        # values that an operand's segment left below what was popped stay on the stack and belong to this segment too
+        below: list[_Value] = []
+        frame = self.open[-1]
+        while len(self.stack) > frame.height and (s := self.stack[-1].segment) is not None and s.end > start:
+            value = self.stack.pop()
+            assert value.segment is not None
+            start = min(start, value.segment.start)
+            below.insert(0, value)
+        types = (*(v.type for v in below), *pushes)
+        segment: Segment | None = None
+        if not frame.dead and all(v.segment is not None for v in operands):
+            segment = Segment(start, at, end, types, inner, arms)
+            self.found.append(segment)
+        self.stack += [_Value(t, segment) for t in types]
+
+
+# proposals
+
+
+def proposals(body: Expr, c: Context) -> Iterator[list[In]]:
+    """Yield bodies that are simpler than this one, those that take away most first."""
+    found = segments(body, c)
+    yield from _statements(body, found)
+    for segment in sorted(found, key=lambda s: -s.length):
+        yield from _replacements(body, segment)
+    yield from _dead_code(body)
+    yield from _plainer(body)
+
+
+def _statements(body: Expr, found: list[Segment]) -> Iterator[list[In]]:
+    """Delete runs of neighbouring segments that leave nothing."""
+    starts = {s.start: s for s in sorted(found, key=lambda s: s.end) if not s.types}
+    runs: list[tuple[int, int, int]] = []
+    for start in sorted(starts):
+        end, n = start, 0
+        while end in starts and n < 64:
+            end, n = starts[end].end, n + 1
+            if n > 1:
+                runs.append((start, end, n))
+    for start, end, _ in sorted(runs, key=lambda r: r[0] - r[1])[:200]:
+        yield [*body[:start], *body[end:]]
+
+
+def _replacements(body: Expr, segment: Segment) -> Iterator[list[In]]:
+    before, after = body[: segment.start], body[segment.end :]
+    defaults = [constant(t) for t in segment.types]
+    if None not in defaults and tuple(defaults) != body[segment.start : segment.end]:
+        yield [*before, *(d for d in defaults if d is not None), *after]
+    for inner in segment.inner:
+        if inner.types == segment.types:
+            yield [*before, *body[inner.start : inner.end], *after]
+    opener = body[segment.at].row.control
+    condition = segment.inner[-1] if opener is Control.IF and segment.inner else None
+    for arm in segment.arms:
+        inside = _unwrapped(body[slice(*arm)])
+        if inside is None:
+            continue
+        if opener is not Control.IF:
+            yield [*before, *body[segment.start : segment.at], *inside, *after]
+            continue
+        if condition is not None and condition.end == segment.at and len(condition.types) == 1:
+            yield [*before, *body[segment.start : condition.start], *inside, *after]
+        yield [*before, *body[segment.start : segment.at], In(_BY_NAME["drop"]), *inside, *after]
+
+
+def _unwrapped(arm: Expr) -> list[In] | None:
+    """Return the inside of a block with its labels lowered by one, or None where it branches to the block itself."""
+    out: list[In] = []
+    depth, targeted = 0, False
+
+    def lower(label: int) -> int:
+        nonlocal targeted
+        targeted = targeted or label == depth
+        return label - 1 if label > depth else label
+
+    for instruction in arm:
+        out.append(map_imms(instruction, "labelidx", lower))
+        if instruction.row.control in _OPENS:
+            depth += 1
+        elif instruction.row.control is Control.END:
+            depth -= 1
+    return None if targeted else out
+
+
+def _dead_code(body: Expr) -> Iterator[list[In]]:
+    """Delete what follows an instruction that never goes on, up to the end of its construct."""
+    for k, instruction in enumerate(body):
+        control = instruction.row.control
+        if control not in (Control.UNREACHABLE, Control.BR, Control.BR_TABLE, Control.RETURN):
+            continue
+        depth, end = 0, k + 1
+        while end < len(body):
+            inside = body[end].row.control
+            if inside in _OPENS:
+                depth += 1
+            elif inside is Control.END or (inside is Control.ELSE and depth == 0):
+                if depth == 0:
+                    break
+                depth -= 1
+            end += 1
+        if end > k + 1:
+            yield [*body[: k + 1], *body[end:]]
+
+
+def _plainer(body: Expr) -> Iterator[list[In]]:
+    """Make single immediates simpler: constants towards 0, offsets 0, shorter tables of labels."""
+    for k, instruction in enumerate(body):
+        for n, (kind, value) in enumerate(zip(instruction.row.imms, instruction.imms, strict=True)):
+            for simpler in _simpler(kind.name, value):
+                imms = (*instruction.imms[:n], simpler, *instruction.imms[n + 1 :])
+                yield [*body[:k], In(instruction.row, imms), *body[k + 1 :]]
+
+
+def _simpler(kind: str, value: Any) -> Iterator[Any]:
+    if kind in ("i32", "i64", "f32", "f64"):
+        for plain in (0, 1):
+            if value > plain:
+                yield plain
+        if value > 2:
+            yield value >> 1
+            yield value & (value - 1)
+    elif kind == "memarg" and value.offset:
+        yield value._replace(offset=0)
+        yield value._replace(offset=value.offset >> 1)
+    elif kind == "br_table" and value[0]:
+        yield (), value[1]
+        yield value[0][:-1], value[1]
