@@ -15,10 +15,12 @@ import contextlib
 import os
 import select
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -61,7 +63,7 @@ class _Ended(Exception):
 
 
 class _Worker:
-    """One process with its pipes; ``inbox`` holds messages that have arrived."""
+    """One process with its pipes; ``inbox`` holds messages that have arrived, ``failure`` what came after them."""
 
     def __init__(self, oracle_id: str, command: Sequence[str], budget: Budget) -> None:
         self.directory = tempfile.mkdtemp(prefix="wfuzz-worker-")
@@ -99,7 +101,8 @@ class _Worker:
         self.poll.register(self.stderr, select.POLLIN)
         self.usage = psutil.Process(self.process.pid)
         self.frames = Frames()
-        self.inbox: list[dict[str, Any]] = []
+        self.inbox: deque[dict[str, Any]] = deque()
+        self.failure: _Ended | ProtocolError | None = None
         self.received = 0
         self.tail = b""
 
@@ -132,7 +135,7 @@ class _Worker:
 
     def is_idle(self) -> bool:
         """Return whether it lives and has nothing to say."""
-        if self.process.poll() is not None or self.inbox or self.frames.pending:
+        if self.process.poll() is not None or self.inbox or self.failure or self.frames.pending:
             return False
         self.drain_stderr()
         look = select.poll()
@@ -146,13 +149,17 @@ class _Worker:
         except psutil.Error:
             return 0
 
+    def signal(self) -> None:
+        """Kill the whole process group; what it wrote before stays readable."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(10)
+
     def kill(self) -> int | None:
         """End the whole process group, release everything and return the exit status."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.process.pid, 9)
-        status: int | None = None
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            status = self.process.wait(10)
+        self.signal()
+        status = self.process.returncode
         self.drain_stderr()
         self.stderr.close()
         for fd in (self.to_worker, self.from_worker, self.bell):
@@ -176,9 +183,10 @@ class Oracle:
         self._command = command
         self._worker: _Worker | None = None
         self._description: Description | None = None
-        self._failures = 0  # in a row, without a record between
+        self._failures = 0  # starts in a row that did not get as far as a hello
         self._why = ""  # the last of them
         self._ident = 0
+        self._taken = False  # the worker has said that it has the plan
 
     def __enter__(self) -> Self:
         return self
@@ -215,8 +223,10 @@ class Oracle:
             hello = self._message(b"", START_S)
             answer = read_hello(hello)
         except (_Ended, ProtocolError) as e:
+            self._failures += 1
             self._why = str(self._end(e))
             return
+        self._failures = 0
         if hello.get("bell") is True:
             worker.rings()
         if isinstance(answer, str):
@@ -244,27 +254,41 @@ class Oracle:
             return [Record(0, Unsupported(f"plan: {e}"))]
         if self._worker is not None and not self._worker.is_idle():
             self.close()  # it died or talked between two plans: not the next plan's fault
-        self.start()
-        assert self._worker is not None
-        self._worker.received = 0
         records: list[Record] = []
-        try:
-            self._collect(request, len(plan.steps), limit_s, records)
-            self._failures = 0
-        except (_Ended, ProtocolError) as e:
-            if records:
-                self._failures = 0
-            records.append(Record(len(records), self._end(e)))
+        for is_last in (False, True):
+            self.start()
+            try:
+                self._collect(request, len(plan.steps), limit_s, records)
+            except (_Ended, ProtocolError) as e:
+                outcome = self._end(e)
+                if self._taken or is_last or isinstance(e, ProtocolError):
+                    records.append(Record(len(records), outcome))
+                    break
+            else:
+                break
         return records
 
     def _collect(self, request: bytes, steps: int, limit_s: float, records: list[Record]) -> None:
-        """Send the request and append records until the worker says end."""
+        """Send the request and append records until the worker says end.
+
+        A worker that ends before it says that it has taken the plan did not run any of it.
+        """
+        assert self._worker is not None
+        self._worker.received = 0
+        self._taken = False
         while True:
             message = self._message(request, limit_s)
             request = b""
-            if message.get("id") != self._ident:
-                raise ProtocolError(f"answer to {str(message.get('id'))[:20]} instead of {self._ident}")
-            if "record" in message:
+            ident = message.get("id")
+            if not self._taken and isinstance(ident, int) and 0 < ident < self._ident:
+                continue  # late words about an earlier plan
+            if ident != self._ident:
+                raise ProtocolError(f"answer to {str(ident)[:20]} instead of {self._ident}")
+            if not self._taken:
+                if message.get("start") is not True:
+                    raise ProtocolError("an answer to a plan that was not taken")
+                self._taken = True
+            elif "record" in message:
                 try:
                     record = Record.from_json(message["record"])
                 except OutcomeError as e:
@@ -287,16 +311,19 @@ class Oracle:
         assert worker is not None
         if not worker.inbox:
             self._pump(worker, request, limit_s)
-        return worker.inbox.pop(0)
+        if worker.inbox:
+            return worker.inbox.popleft()
+        assert worker.failure is not None
+        raise worker.failure
 
     def _pump(self, worker: _Worker, request: bytes, limit_s: float) -> None:
-        """Wait until a message is in the inbox or raise what ended the worker."""
+        """Wait until there is a message or a failure; what arrived before a failure is read first."""
         view = memoryview(request)
         if view:
             worker.poll.register(worker.to_worker, select.POLLOUT)
         now = time.monotonic()
         deadline, look = now + limit_s, now + WATCH_S
-        while not worker.inbox:
+        while not worker.inbox and worker.failure is None:
             for fd, event in worker.poll.poll(max(1.0, 1000 * (min(deadline, look) - now))):
                 if fd == worker.to_worker:
                     view = self._write(worker, view, event)
@@ -310,11 +337,19 @@ class Oracle:
                 look = now + WATCH_S
                 rss = worker.rss()
                 if rss > self.budget.rss_bytes:
-                    raise _Ended(Exhausted("memory", f"the worker reached {rss >> 20} MiB"))
-            if now >= deadline and not worker.inbox:
-                raise _Ended(TimedOut(int(limit_s * 1000)))
-        if view:
-            raise ProtocolError("an answer before the end of the request")
+                    self._stop(worker, Exhausted("memory", f"the worker reached {rss >> 20} MiB"))
+            if now >= deadline and not worker.inbox and worker.failure is None:
+                self._stop(worker, TimedOut(int(limit_s * 1000)))
+        if view and worker.failure is None:
+            worker.failure = ProtocolError("an answer before the end of the request")
+
+    def _stop(self, worker: _Worker, outcome: Outcome) -> None:
+        """Stop a worker that went too far, then read what it had said by then."""
+        worker.signal()
+        while worker.failure is None and self._read(worker):
+            pass
+        if not isinstance(worker.failure, ProtocolError):
+            worker.failure = _Ended(outcome)
 
     def _write(self, worker: _Worker, view: memoryview, event: int) -> memoryview:
         if view and event & select.POLLOUT:
@@ -329,23 +364,28 @@ class Oracle:
             if not os.read(worker.bell, 4096):
                 worker.poll.unregister(worker.bell)
 
-    def _read(self, worker: _Worker) -> None:
+    def _read(self, worker: _Worker) -> bool:
+        """Take what the worker has sent; return whether there was something, its end included."""
         try:
             data = os.read(worker.from_worker, 1 << 20)
         except BlockingIOError:
-            return
-        if not data:
-            raise _Ended(Crashed(None))
+            return False
         worker.received += len(data)
-        if worker.received > ANSWER_CAP:
-            raise ProtocolError(f"more than {ANSWER_CAP} bytes of answers to one plan")
-        worker.inbox.extend(worker.frames.feed(data))
+        if not data:
+            worker.failure = _Ended(Crashed(None))
+        elif worker.received > ANSWER_CAP:
+            worker.failure = ProtocolError(f"more than {ANSWER_CAP} bytes of answers to one plan")
+        else:
+            try:
+                worker.inbox.extend(worker.frames.feed(data))  # keeps what comes before the bad frame
+            except ProtocolError as e:
+                worker.failure = e
+        return True
 
     def _end(self, cause: Exception) -> Outcome:
         """End the worker and return the outcome of its step."""
         worker, self._worker = self._worker, None
         assert worker is not None
-        self._failures += 1
         if isinstance(cause, _Ended) and isinstance(cause.outcome, Crashed) and not cause.outcome.text:
             return self._autopsy(worker)
         worker.kill()
@@ -356,7 +396,7 @@ class Oracle:
     def _autopsy(self, worker: _Worker) -> Outcome:
         """Return what ended a worker that closed its output."""
         with contextlib.suppress(subprocess.TimeoutExpired):
-            worker.process.wait(2)  # it may still be writing its last words
+            worker.process.wait(0.5)  # it may still be writing its last words
         still_alive = worker.process.poll() is None
         partial = worker.frames.pending
         status = worker.kill()

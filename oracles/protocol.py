@@ -4,6 +4,7 @@ A frame is a 4-byte little-endian length and that many bytes of UTF-8 JSON.  The
 
     worker   {"protocol": 1, "formats": [1], "description": {...}}      or {"protocol": 1, "unavailable": "reason"}
     parent   {"id": 7, "plan": {...}}
+    worker   {"id": 7, "start": true}            it has the plan; a plan that was not taken is sent to another worker
     worker   {"id": 7, "record": {...}}          one per step, in order, each sent when its step has ended
     worker   {"id": 7, "end": 12}                the number of records; "stopped": "memory" if steps are missing
     worker   {"id": 7, "fault": "text"}          instead: the adapter is broken, the worker ends itself

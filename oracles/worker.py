@@ -75,6 +75,7 @@ def serve(adapter: Adapter, source: int, line: Line) -> None:
         except PlanError as e:
             line.send({"id": ident, "fault": f"refused plan: {e}"})
             return
+        line.send({"id": ident, "start": True}, ring=False)
         if not _answer(adapter, plan, ident, line):
             return
 
