@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from engine.runtime.globals import GlobalInst
 
 __all__ = [
-    "CLOSURE", "CONDITION", "CONSTANT", "REGISTER", "VALUE", "arguments", "constant", "counted", "get_global",
-    "inlined", "located", "many", "move", "register", "scatter", "set_global", "shaped", "values", "with_locals",
+    "CLOSURE", "CONDITION", "CONSTANT", "REGISTER", "VALUE", "constant", "counted", "get_global",
+    "inlined", "located", "many", "move", "register", "registers", "scatter", "set_global", "shaped", "with_locals",
 ]  # fmt: skip
 
 # Operand kinds, in the order of generate.KINDS.
@@ -165,26 +165,21 @@ def counted(
     return f
 
 
-def arguments(code: Lowered, kinds: str, operands: list[Any]) -> Callable[[Registers], Registers]:
-    """Return the closure that makes the registers of a call; ``kinds`` as in generate.KINDS."""
-    make = ARGS.get(kinds)
-    if make is not None:
-        made: Callable[[Registers], Registers] = make(code, *operands)
+def registers(code: Lowered, kinds: int, operands: list[Any]) -> Callable[[Registers], Registers]:
+    """Return the closure that makes the registers of a call of ``code``: any number of operands, then its zeros.
+
+    ``kinds`` are those of the operands as digits of base 3.
+    """
+    n = len(operands)
+    if n < len(ARGS):
+        made: Callable[[Registers], Registers] = ARGS[n][kinds](code, *operands)
         return made
-    items = values(kinds, operands)
-
-    def f(R: Registers) -> Registers:
-        return items(R) + code.zeros
-
-    return f
-
-
-def values(kinds: str, operands: list[Any]) -> Callable[[Registers], list[Any]]:
-    """Return the closure that makes the list of any number of operands."""
-    if "e" not in kinds and "k" not in kinds:
-        if operands and operands == list(range(operands[0], operands[0] + len(operands))):
-            start, end = operands[0], operands[0] + len(operands)
-            return lambda R: R[start:end]
-        return lambda R: [R[x] for x in operands]
-    closures = [{"r": register, "k": constant}[k](v) if k != "e" else v for k, v in zip(kinds, operands, strict=True)]
-    return lambda R: [closure(R) for closure in closures]
+    if kinds == 0 and operands == list(range(operands[0], operands[0] + n)):
+        start, end = operands[0], operands[0] + n
+        return lambda R: R[start:end] + code.zeros
+    items = []
+    for operand in reversed(operands):
+        kinds, kind = divmod(kinds, 3)
+        items.append(register(operand) if kind == REGISTER else constant(operand) if kind == CONSTANT else operand)
+    items.reverse()
+    return lambda R: [item(R) for item in items] + code.zeros

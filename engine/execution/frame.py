@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from engine.runtime.instance import FuncInst, HostFunc, ModuleInst
 
 __all__ = [
-    "BR_TABLE", "BULK", "CALL", "CALL_INDIRECT", "HOST", "IF", "IF_REGISTER", "JUMP", "RETURN", "RETURN_ONE",
+    "BR_TABLE", "BULK", "CALL", "CALL_INDIRECT", "HOST", "IF", "IF_REGISTER", "JUMP", "NOTHING", "RETURN", "RETURN_ONE",
     "UNREACHABLE", "Block", "Frame", "Label", "Lowered", "Registers", "lowered",
 ]  # fmt: skip
 
@@ -81,6 +81,9 @@ class Lowered:
         self.blocks: list[Block] = []
         self.zeros: Registers = []
         self.room = 0
+
+
+NOTHING = Lowered(None)  # type: ignore[arg-type]  # where arguments are wanted and no zeros after them
 
 
 class Frame:

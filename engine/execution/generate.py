@@ -276,9 +276,10 @@ def generate() -> str:
         names = [_name(f"shaped{n}{'t' if t else ''}", kinds) for kinds in all_kinds]
         code.append(f"    ({n}, {t}): ({', '.join(names)},),")
     code.append("}\n")
-    all_args = [kinds for n in range(MAX_ARGS + 1) for kinds in _kinds(n)]
-    code += [arguments(kinds) for kinds in all_args]
-    code += ["ARGS = {", *(f"    {kinds!r}: {_name('args', kinds)}," for kinds in all_args), "}"]
+    code += [arguments(kinds) for n in range(MAX_ARGS + 1) for kinds in _kinds(n)]
+    code.append("ARGS = (")
+    code += [f"    ({', '.join(_name('args', kinds) for kinds in _kinds(n))},)," for n in range(MAX_ARGS + 1)]
+    code.append(")")
     lines = [f"from {m} import {', '.join(sorted(names))}" for m, names in sorted(imports.items())]
     structs = [f"{name} = Struct({form!r}).unpack_from" for name, form in STRUCTS.items()]
     structs += [f"{name}_TO = Struct({STRUCTS[name]!r}).pack_into" for name in ("U16", "U32", "U64", "F32", "F64")]

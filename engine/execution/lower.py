@@ -30,12 +30,13 @@ from engine.execution.closures import (
     constant,
     move,
     register,
-    values,
+    registers,
 )  # fmt: skip
 from engine.execution.frame import (
     IF,
     IF_REGISTER,
     JUMP,
+    NOTHING,
     RETURN,
     RETURN_ONE,
     Block,
@@ -170,10 +171,22 @@ class Lowering:
             return CONSTANT, entry[0]
         return CLOSURE, entry[0](VALUE, entry[1], entry[2], entry[3], entry[4])
 
-    def operands(self, entries: list[Any]) -> tuple[str, list[Any]]:
-        """Return the kinds, as letters, and the operands of entries."""
-        pairs = [self.operand(e) for e in entries]
-        return "".join("rke"[kind] for kind, _ in pairs), [v for _, v in pairs]
+    def operands(self, n: int) -> tuple[int, list[Any]]:
+        """Return the kinds of the ``n`` topmost entries, as digits of base 3, and the operands."""
+        st = self.stack
+        kinds, out = 0, []
+        for e in st[len(st) - n :]:
+            kinds *= 3
+            t = type(e)
+            if t is int:
+                out.append(e)
+            elif t is list:
+                kinds += CONSTANT
+                out.append(e[0])
+            else:
+                kinds += CLOSURE
+                out.append(e[0](VALUE, e[1], e[2], e[3], e[4]))
+        return kinds, out
 
     def closure(self, entry: Any, form: int = VALUE) -> Callable[[Registers], Any]:
         """Return the closure that gives the value of an entry, or its truth."""
@@ -344,12 +357,11 @@ class Lowering:
     def leave(self, offset: int) -> None:
         """Close the current block by a return."""
         n = self.labels[0].results
-        st = self.stack
         if n == 1:
-            self.finish(RETURN_ONE, offset).test = self.closure(st[-1])
+            self.finish(RETURN_ONE, offset).test = self.closure(self.stack[-1])
         else:
-            kinds, operands = self.operands(st[len(st) - n :])
-            self.finish(RETURN, offset).test = values(kinds, operands)
+            made = registers(NOTHING, *self.operands(n))
+            self.finish(RETURN, offset).test = made
 
     def test(self, entry: Any, yes: Block, no: Block, offset: int) -> None:
         """Close the current block by a choice."""

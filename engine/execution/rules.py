@@ -20,6 +20,7 @@ from engine.execution.frame import (
     CALL,
     CALL_INDIRECT,
     HOST,
+    NOTHING,
     UNREACHABLE,
     Label,
     Registers,
@@ -493,31 +494,26 @@ def call(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
     """Call a function known now."""
     func = low.module.funcs[imms[0]]
     n, m = len(func.functype.params), len(func.functype.results)
-    kinds, operands = _take(low, n, m, 0)
+    _leave_behind(low, n, m)
+    kinds, operands = low.operands(n)
+    del low.stack[len(low.stack) - n :]
     if isinstance(func, HostFunc):
+        args = closures.registers(NOTHING, kinds, operands)
         here = low.comes_back(HOST, offset, m, Start.PLAIN)
         here.callee = func
-        here.args = closures.values(kinds, operands)
     else:
         code = lowered(func)
+        args = closures.registers(code, kinds, operands)
         here = low.comes_back(CALL, offset, m, Start.PLAIN)
         here.callee = code
-        here.args = closures.arguments(code, kinds, operands)
+    here.args = args
 
 
-def _take(low: Lowering, n: int, m: int, traps: int) -> tuple[str, list[Any]]:
-    """Pop the arguments of a call with ``m`` results, once nothing that stays depends on what the callee may do.
-
-    With ``traps`` the arguments themselves must not trap any more.
-    """
-    st = low.stack
-    if traps:
-        low.spill(traps)
-    dest = low.nl + len(st) - n
-    low.spill(ANYTHING | (ALL_REGISTERS if m > 1 else BITS[dest & 31] if m else 0), n)
-    entries = st[len(st) - n :]
-    del st[len(st) - n :]
-    return low.operands(entries)
+def _leave_behind(low: Lowering, n: int, m: int) -> None:
+    """See to it that nothing below the ``n`` arguments of a call with ``m`` results depends on what it may do."""
+    below = len(low.stack) - n
+    if below:
+        low.spill(ANYTHING | (ALL_REGISTERS if m > 1 else BITS[low.nl + below & 31] if m else 0), n)
 
 
 def resolve(table: TableInst, i: int, expected: DefType) -> Any:
@@ -541,11 +537,14 @@ def call_indirect(
     y, x = imms
     table, expected = low.module.tables[x], low.module.types[y]
     functype = low.context.functype(y)
-    index = low.stack.pop()
-    kinds, operands = _take(low, len(functype.params), len(functype.results), TRAPS)
-    i = low.closure(index)
-    here = low.comes_back(CALL_INDIRECT, offset, len(functype.results), Start.PLAIN)
-    here.args = closures.values(kinds, operands)
+    n, m = len(functype.params), len(functype.results)
+    i = low.closure(low.stack.pop())
+    low.spill(TRAPS)  # the arguments are evaluated after the index, so they must not trap any more
+    _leave_behind(low, n, m)
+    args = closures.registers(NOTHING, *low.operands(n))
+    del low.stack[len(low.stack) - n :]
+    here = low.comes_back(CALL_INDIRECT, offset, m, Start.PLAIN)
+    here.args = args
 
     def test(R: Registers) -> Any:
         return resolve(table, i(R), expected)
