@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from engine.features import FeatureSet
-    from engine.module import Code, Data, Elem, Module
+    from engine.module import Code, Data, Elem, Expr, Module
     from engine.types import AddrType, CompType, Limits, RecType, ValType
 
     from .features import Gate
@@ -260,9 +260,15 @@ def _check_exports(m: Module, c: Context) -> None:
 
 def _check_elem(c: Context, elem: Elem) -> None:
     """Spec: valid-elem."""
-    if elem.type is not FUNCREF and (elem.type is not _FUNCTIONS or elem.flag >= 4):  # not a list of functions
-        c.gate.check_type(elem.type)
     t = c.close_reftype(elem.type)
+    if elem.type is _FUNCTIONS and elem.flag < 4 and all(map(_is_function, elem.init)):
+        for expr in elem.init:  # the list of indices of the first version, which needs no feature
+            c.func(expr[0].imms[0])
+    else:
+        if elem.type is not FUNCREF:
+            c.gate.check_type(elem.type)
+        for expr in elem.init:
+            check_constant(c, expr, t)
     if isinstance(elem.mode, Active):
         table = c.table(elem.mode.index)
         if not matches(t, table.reftype):
@@ -270,8 +276,11 @@ def _check_elem(c: Context, elem: Elem) -> None:
         check_constant(c, elem.mode.offset, table.addrtype)
     else:
         c.gate.require(BULK_MEMORY, "passive element segment")
-    for expr in elem.init:
-        check_constant(c, expr, t)
+
+
+def _is_function(expr: Expr) -> bool:
+    """Tell whether an expression is a function index written out."""
+    return len(expr) == 2 and [kind.name for kind in expr[0].row.imms] == ["funcidx"] and expr[0].row.const is not None
 
 
 def _check_data(c: Context, data: Data) -> None:
