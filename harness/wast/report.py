@@ -113,7 +113,8 @@ def text_report(engine: str, results: Sequence[FileResult], differences: Sequenc
     lines.append(f"{engine} on {shown}: engine {score.score('engine')}, text {score.score('text')}")
     if differences:
         lines.append(f"{len(differences):,} differences from what is expected:")
-        lines += [f"  {d.file}:{d.line}: {' '.join(d.what.split())[:200]}" for d in differences[:_SHOWN]]
+        causes_first = sorted(differences, key=lambda d: "failed: blocked" in d.what)
+        lines += [f"  {d.file}:{d.line}: {' '.join(d.what.split())[:200]}" for d in causes_first[:_SHOWN]]
         if len(differences) > _SHOWN:
             lines.append(f"  and {len(differences) - _SHOWN:,} more (--json FILE has them all)")
     else:

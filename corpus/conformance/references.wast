@@ -1,0 +1,28 @@
+;; Null of both types, identity of external references, functions as values.
+
+(module
+  (func $f (export "f"))
+  (func $g (export "g") (param externref) (result externref) (local.get 0))
+  (func (export "ref.null func") (result funcref) (ref.null func))
+  (func (export "ref.null extern") (result externref) (ref.null extern))
+  (func (export "ref.func") (result funcref) (ref.func $f))
+  (func (export "is null func") (param funcref) (result i32) (ref.is_null (local.get 0)))
+  (func (export "is null extern") (param externref) (result i32) (ref.is_null (local.get 0)))
+  (func (export "own func is null") (result i32) (ref.is_null (ref.func $f)))
+  (func (export "both") (param externref) (result externref funcref) (local.get 0) (ref.func $g))
+)
+
+(assert_return (invoke "ref.null func") (ref.null func))
+(assert_return (invoke "ref.null func") (ref.null))
+(assert_return (invoke "ref.null extern") (ref.null extern))
+(assert_return (invoke "ref.func") (ref.func))
+(assert_return (invoke "is null func" (ref.null func)) (i32.const 1))
+(assert_return (invoke "is null extern" (ref.null extern)) (i32.const 1))
+(assert_return (invoke "is null extern" (ref.extern 0)) (i32.const 0))
+(assert_return (invoke "own func is null") (i32.const 0))
+(assert_return (invoke "g" (ref.extern 0)) (ref.extern 0))
+(assert_return (invoke "g" (ref.extern 4294967295)) (ref.extern 4294967295))
+(assert_return (invoke "g" (ref.null extern)) (ref.null extern))
+(assert_return (invoke "g" (ref.extern 3)) (ref.extern))
+(assert_return (invoke "both" (ref.extern 8)) (ref.extern 8) (ref.func))
+(assert_return (invoke "both" (ref.null extern)) (either (ref.extern 1) (ref.null extern)) (ref))
