@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from itertools import product
 from pathlib import Path
-from types import FunctionType
+from types import FunctionType, SimpleNamespace
 
 import pytest
 
@@ -26,10 +26,10 @@ HOT = [row for row in TABLE if row.hot]
 PURE = [row for row in HOT if row.effect is Effect.PURE and row.family != "select"]
 BITS = {
     I32: [0, 1, 2, 7, 31, 32, 33, 0x7F, 0x80, 0xFFFF, 0x8000, 0x7FFFFFFF, 0x80000000, 0x80000001, 0xFFFFFFFF],
-    I64: [0, 1, 63, 64, 65, 0x80, 0xFFFF, 0x80000000, 0xFFFFFFFF, 0x7FFFFFBFFFFFFFFF, 0x20000000000001, 2**63 - 1, 2**63,
-          2**63 + 1, 2**64 - 1],
-    F32: [0, 0x80000000, 1, 0x80000001, 0x3F800000, 0xBF800000, 0x3F000000, 0x40200000, 0xC0200000, 0x7F7FFFFF, 0x4F000000,
-          0xCF000000, 0x5F000000, 0x7F800000, 0xFF800000, 0x7FC00000, 0xFFC00000, 0x7FA00000],
+    I64: [0, 1, 63, 64, 65, 0x80, 0xFFFF, 0x80000000, 0xFFFFFFFF, 0x7FFFFFBFFFFFFFFF, 0x20000000000001, 2**63 - 1,
+          2**63, 2**63 + 1, 2**64 - 1],
+    F32: [0, 0x80000000, 1, 0x80000001, 0x3F800000, 0xBF800000, 0x3F000000, 0x40200000, 0xC0200000, 0x7F7FFFFF,
+          0x4F000000, 0xCF000000, 0x5F000000, 0x7F800000, 0xFF800000, 0x7FC00000, 0xFFC00000, 0x7FA00000],
     F64: [0, 1 << 63, 1, 0x3FF0 << 48, 0xBFF0 << 48, 0x3FE0 << 48, 0x4004 << 48, 0xC004 << 48, 0x7FEFFFFFFFFFFFFF,
           0x41E0 << 48, 0x43E0 << 48, 0xC3E0 << 48, 0x47EFFFFFEFFFFFFF, 0x7FF0 << 48, 0xFFF0 << 48, 0x7FF8 << 48,
           0xFFF8 << 48, 0x7FF4 << 48],
@@ -112,11 +112,9 @@ def test_select_evaluates_all_operands_in_order():
 
 
 def frame_with(data):
-    class Module:
-        mems = [MemInst(0, MemType(Limits(1, 1)), 1)]
-
-    Module.mems[0].data[:] = data.ljust(65536, b"\xa5")
-    return Frame(Module)
+    mem = MemInst(0, MemType(Limits(1, 1)), 1)
+    mem.data[:] = data.ljust(65536, b"\xa5")
+    return Frame(SimpleNamespace(mems=[mem]))
 
 
 PATTERNS = [bytes(range(0x7C, 0x8C)), b"\xff" * 16, bytes(16), bytes.fromhex("0000a07f0000a0ff000000000000f47f")]
@@ -181,15 +179,13 @@ def test_a_shaped_trap_is_placed_and_the_first_place_stays():
 
 @pytest.mark.parametrize("n", range(7))
 def test_registers_of_a_call(n):
-    class Code:
-        zeros = [0, None]
-
+    code = SimpleNamespace(zeros=[0, None])
     for kinds in [*product((REGISTER, CONSTANT, CLOSURE), repeat=n)][::7]:
         operands = [k + i if k == REGISTER else 10 + i if k == CONSTANT else (lambda R, i=i: R[i] + 20)
                     for i, k in enumerate(kinds)]  # fmt: skip
         expected = [100 + i if k == REGISTER else 10 + i if k == CONSTANT else 120 + i for i, k in enumerate(kinds)]
         R = [100 + i for i in range(8)]
-        assert closures.registers(Code, index(kinds), operands)(R) == [*expected, 0, None]
+        assert closures.registers(code, index(kinds), operands)(R) == [*expected, 0, None]
 
 
 # -- the inliner
