@@ -85,11 +85,6 @@ _NULLS = frozenset({
 MERGES: tuple[Merge, ...] = (
     Merge("wasmtime", _ELEMENTS, "one trap code for every table index, call_indirect included"),
     Merge("wasmtime", _NULLS, "one trap code for every null reference"),
-    Merge(
-        "wasmtime",
-        frozenset({"out of bounds array access", "out of bounds memory access", "out of bounds table access"}),
-        "array.new_data and array.new_elem report the segment's code, the suite the array's or the segment's",
-    ),
     Merge("wasmer", _ELEMENTS, "one trap code for every table index, call_indirect included"),
     Merge("wasmer", _NULLS, "one trap code for every null reference"),
 )
