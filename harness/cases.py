@@ -1,8 +1,8 @@
 """Case ``i`` of a campaign: a function of (seed, i, profile) alone, and what it comes to on the oracles.
 
 The profile is first fitted to the oracles: only features that all of them have, and a NaN profile that all of them
-keep.  Nothing else may enter a case: no clock, no order, no process.  ``Examiner.start`` generates a case and hands it to
-the workers; ``Examiner.finish`` waits, compares and returns plain data that crosses process boundaries.
+keep.  Nothing else may enter a case: no clock, no order, no process.  ``Examiner.start`` generates a case and hands it
+to the workers; ``Examiner.finish`` waits, compares and returns plain data that crosses process boundaries.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from generators.source import Source
 from harness import __version__
 from harness.case import Case, Finding
 from harness.compare import Differ, Incomparable
-from harness.report import renderings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,11 +50,10 @@ def source_of(seed: int, index: int, profile: str) -> Source:
 
 @dataclass(slots=True)
 class Found:
-    """A finding to be kept: its signature, the case, and texts for the reader."""
+    """A finding to be kept, if there is room for another of its signature."""
 
     signature: str
     case: Case
-    renderings: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -167,4 +165,4 @@ class Examiner:
         provenance = {"seed": self.seed, "index": index, "profile": self.name, "versions": self.versions}
         finding = Finding(signature, verdict.rule, verdict.step, verdict.what, verdict.left, verdict.right)
         case = Case(plan, provenance, (left, judgement.oracle), tape, finding)
-        return Found(signature, case, renderings(case))
+        return Found(signature, case)

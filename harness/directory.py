@@ -21,7 +21,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from harness.case import CaseError, save_case, strict_json, sweep, write_file
-from harness.report import Tally
+from harness.report import Tally, renderings
 from harness.triage import keep_lowest, slug
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class RunDirectory:
         if not wanted:
             return None
         place = self.path / "findings" / name / str(index)
-        self._full(lambda: save_case(found.case, place, found.renderings))
+        self._full(lambda: save_case(found.case, place, renderings(found.case)))
         self._kept[name] = [i for i in kept if i not in gone] + [index]
         for other in gone:
             self._discard(place.parent / str(other))

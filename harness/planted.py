@@ -145,7 +145,11 @@ def br_table(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None
 
 
 def local_tee(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
-    """The value goes on and the local keeps its old one."""
+    """What goes on is the local's old value."""
+    value = low.stack.pop()
+    low.push(imms[0])
+    low.push(value)
+    RULES["local.set"](low, p, imms, offset)
 
 
 def _loose(table: TableInst, i: int, expected: DefType) -> Any:
@@ -202,7 +206,7 @@ PLANTED: dict[str, Planted] = {
         Planted("fill-bounds", "memory.fill checks its first byte only", _row("memory.fill", memory_fill)),
         Planted("data-drop", "data.drop does nothing", _row("data.drop", data_drop)),
         Planted("br-table", "br_table never takes its default", _rule("br_table", br_table)),
-        Planted("tee", "local.tee does not set the local", _rule("local.tee", local_tee)),
+        Planted("tee", "local.tee gives the old value", _rule("local.tee", local_tee)),
         Planted(
             "call-type",
             "call_indirect takes i32 for i64",

@@ -97,6 +97,7 @@ def run(
     campaign in order; with --out it can be continued.
     """
     signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGINT, _interrupt)
     registry = registry_option(divergences)
     seed = secrets.randbits(32) if seed is None else seed
     ids = (REFERENCE, *(o for o in oracles or ("wasmtime",) if o != REFERENCE))
@@ -159,6 +160,9 @@ def _runner(ids: tuple[str, ...], registry: Registry) -> Runner:
 
 
 def _interrupt(*_: object) -> None:
+    """End the campaign in order at the first signal; only a second Ctrl-C cuts that short."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     raise KeyboardInterrupt
 
 
