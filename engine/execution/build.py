@@ -41,6 +41,9 @@ class Build:
     plans: dict[Opcode, Plan] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        unknown = set(self.rules) - set(RULES)
+        if unknown:
+            raise ValueError(f"no rule is named {', '.join(sorted(unknown))}")
         rules = RULES | dict(self.rules)
         plans = (
             (row.opcode, plan(row, rules, self.inline and TABLE.by_opcode.get(row.opcode) is row, self.fuel_model))

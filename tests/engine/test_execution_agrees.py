@@ -1,0 +1,54 @@
+"""Random cases: every grade of closures gives the same records, and they are those of wasmtime."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.execution.build import Build
+from engine.instructions import TABLE
+from generators.module import generate
+from generators.profile import PRESETS
+from generators.source import Source
+from harness.compare import Agree, Side, compare
+from oracles.adapters import reference, wasmtime
+from oracles.outcome import Record
+
+BUILDS = [Build(inline=False), Build(fold=False), Build(inline=False, fold=False)]
+
+
+def play(adapter, plan):
+    session = adapter.open(plan)
+    records = [Record(i, *session.run(step)) for i, step in enumerate(plan.steps)]
+    session.close()
+    return records
+
+
+def ours(plan, build=None):
+    adapter = reference.ReferenceAdapter()
+    adapter.build = build
+    return play(adapter, plan)
+
+
+def verdict(plan, left, right, engine="reference"):
+    return compare(plan, Side("reference", left, "reference"), Side(engine, right, engine)).verdict
+
+
+@pytest.mark.parametrize("profile", ["standard", "module-nan", "large"])
+def test_random_cases_agree_with_wasmtime(profile):
+    adapter = wasmtime.adapter("")
+    for i in range(60 if profile != "large" else 8):
+        plan = generate(Source.fresh("agrees", i), PRESETS[profile]).plan
+        assert verdict(plan, ours(plan), play(adapter, plan), "wasmtime") == Agree(), i
+
+
+@pytest.mark.parametrize("build", BUILDS, ids=["shaped", "unfolded", "plain"])
+def test_random_cases_do_not_tell_builds_apart(build):
+    for i in range(40):
+        plan = generate(Source.fresh("builds", i), PRESETS["standard"]).plan
+        assert ours(plan, build) == ours(plan), i
+
+
+def test_a_planted_bug_is_told_apart():
+    build = Build(table=TABLE.replace("i32.sub", run=lambda i, j: (i - j + (j == 1)) % 2**32))
+    plans = [generate(Source.fresh("agrees", i), PRESETS["standard"]).plan for i in range(40)]
+    assert any(verdict(plan, ours(plan), ours(plan, build)) != Agree() for plan in plans)
