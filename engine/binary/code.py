@@ -1,9 +1,9 @@
 """Expressions and function bodies in the binary format (spec: binary-expr, binary-code), decoded at speed.
 
-The loop of :func:`read_expr` switches on a *shape*, one small int per opcode byte, derived from the rows at import: no
-immediates; one immediate that a single byte can hold (looked up, never parsed); other immediates of two or three bytes
-(remembered by their bytes); the rest, which reads itself through a :class:`Reader`.  Only ``block``-like rows, ``else``
-and ``end`` concern the loop itself, which counts nesting with a list and never recurses.
+The loop of :func:`read_expr` switches on a *shape*, one small int per opcode byte, derived from the rows: no
+immediates; one immediate that a single byte can hold; other immediates.  What was once read from up to three bytes is
+remembered by these bytes and afterwards looked up; everything else reads itself through a :class:`Reader`.  Only
+``block``-like rows, ``else`` and ``end`` concern the loop itself, which counts nesting with a list and never recurses.
 
 The bodies of a module that has no data count section may not name data segments, so there is a plan for these too.
 """
@@ -37,6 +37,7 @@ from .reader import Reader
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from engine.instructions.immediates import Imm
     from engine.module import Expr
     from engine.types import ValType
 
@@ -77,8 +78,9 @@ class Plan:
     def __init__(self) -> None:
         self.shapes = [OTHER] * 256
         self.rows: list[Any] = [None] * 256
-        self.small: list[list[tuple[Any, ...] | None]] = [[]] * 256  # by first byte: the immediates it is all of
-        self.memo: list[dict[bytes, tuple[Any, ...]]] = [{}] * 256  # by two or three bytes, filled while decoding
+        # Immediates by the one byte, and by the two or three bytes, that they are; filled while decoding.
+        self.small: list[list[tuple[Any, ...] | None]] = [[]] * 256
+        self.memo: list[dict[bytes, tuple[Any, ...]]] = [{}] * 256
         self.read: list[Callable[[Reader, int], In]] = [_illegal] * 256
 
 
@@ -110,23 +112,21 @@ def _add(p: Plan, op: int, row: Instr, has_data_count: bool) -> None:
         p.shapes[op] = END
     elif not row.imms:
         p.shapes[op] = PLAIN
-    small: list[tuple[Any, ...] | None] = [None] * 128
-    if len(row.imms) == 1:
-        small = [_one_byte(row, b) for b in range(128)]
-    p.small[op] = small
+    p.small[op] = [None] * 256
     if p.shapes[op] == OTHER:
-        p.shapes[op] = SMALL if any(small) else SHORT
+        p.shapes[op] = SMALL if len(row.imms) == 1 and _fits_a_byte(row.imms[0]) else SHORT
         p.memo[op] = {}
 
 
-def _one_byte(row: Instr, b: int) -> tuple[Any, ...] | None:
-    """Return the immediates of a row whose encoding is the byte ``b`` alone, if there are such."""
-    r = Reader(bytes((b,)))
+@cache
+def _fits_a_byte(kind: Imm) -> bool:
+    """Tell whether an immediate of this kind may be one byte, by asking for the byte 0."""
+    r = Reader(b"\0")
     try:
-        imms = (row.imms[0].read(r),)
+        kind.read(r)
     except MalformedError:
-        return None
-    return imms if r.pos == 1 else None
+        return False
+    return r.pos == 1
 
 
 def _row_reader(row: Instr, has_data_count: bool) -> Callable[[Reader, int], In]:
@@ -204,8 +204,8 @@ def read_expr(r: Reader, p: Plan) -> Expr:
                 add(_new(In, (rows[op], _NONE, pos)))
                 pos = start
                 continue
-            if shape == SMALL and start < end and (b := data[start]) < 0x80:
-                imms = small[op][b]
+            if shape == SMALL and start < end:
+                imms = small[op][data[start]]
                 if imms is not None:
                     add(_new(In, (rows[op], imms, pos)))
                     pos += 2
@@ -224,7 +224,10 @@ def read_expr(r: Reader, p: Plan) -> Expr:
             ins = readers[op](r, pos)
             add(ins)
             pos = r.pos
-            if pos - start in (2, 3) and len(known) < MEMO_SIZE:
+            size = pos - start
+            if size == 1:
+                small[op][data[start]] = ins[1]
+            elif size <= 3 and len(known) < MEMO_SIZE:
                 known[data[start:pos]] = ins[1]
             continue
         if shape == END:
@@ -237,7 +240,7 @@ def read_expr(r: Reader, p: Plan) -> Expr:
             continue
         if shape == OPEN:
             open_ifs.append(rows[op].control is Control.IF)
-            if start < end and (b := data[start]) < 0x80 and (imms := small[op][b]) is not None:
+            if start < end and (imms := small[op][data[start]]) is not None:
                 add(_new(In, (rows[op], imms, pos)))
                 pos += 2
                 continue
@@ -246,8 +249,11 @@ def read_expr(r: Reader, p: Plan) -> Expr:
                 raise MalformedError("END opcode expected: else outside of an if", pos)
             open_ifs[-1] = False
         r.pos = start
-        add(readers[op](r, pos))
+        ins = readers[op](r, pos)
+        add(ins)
         pos = r.pos
+        if shape == OPEN and pos - start == 1:
+            small[op][data[start]] = ins[1]
     raise MalformedError("END opcode expected: unexpected end", end)
 
 
