@@ -1,8 +1,8 @@
 """``python -m benchmarks.engine``: this engine against pywasm in the same process.
 
-Both run the same binary, alternately, in CPU time; the figure is the ratio of medians of seven.  Programs are warm: the
-module is instantiated once and has run before.  The cold figure is the other end: from the bytes of generated modules of
-about 333 instructions to the results of their first calls, with validation on our side and none on the other.
+Both run the same binary, alternately, in CPU time; the figure is the ratio of medians of seven.  Programs are warm:
+the module is instantiated once and has run before.  The cold figure is the other end: from the bytes of generated
+modules of about 333 instructions to the results of their first calls, with validation on our side and none on theirs.
 """
 
 from __future__ import annotations

@@ -247,7 +247,7 @@ def test_a_directory_in_use_is_refused(tmp_path):
 def test_damaged_progress_is_one_sentence(tmp_path, text):
     sitting(tmp_path / "run")
     (tmp_path / "run" / "progress.json").write_text(text)
-    with pytest.raises(DirectoryError, match="progress.json"):
+    with pytest.raises(DirectoryError, match=r"progress\.json"):
         RunDirectory(tmp_path / "run", IDENTITY)
 
 

@@ -91,7 +91,9 @@ def test_a_registered_divergence_is_no_finding():
 
 def test_an_engine_that_disagrees_with_itself_is_a_finding():
     numbers = itertools.count()
-    moody = FakeOracle("moody", lambda p: returns("00000000", format(next(numbers), "08x"))(p))
+    moody = FakeOracle(
+        "moody", lambda _: [Returned((("i32", "00000000"),)), Returned((("i32", f"{next(numbers):08x}"),))]
+    )
     with Runner([FakeOracle("steady", returns("00000000", "00000001")), moody]) as runner:
         (judgement,) = runner.check_determinism(runner.run(PLAN))
     verdict = judgement.comparison.verdict
