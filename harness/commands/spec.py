@@ -81,7 +81,7 @@ def run(
         junit.write_bytes(junit_report(name, results, differences))
     if json_ is not None:
         json_.write_text(json.dumps(json_report(name, manifest.name, results, differences), indent=1) + "\n", "utf-8")
-    click.echo(text_report(name, results, differences, expected.known))
+    click.echo(text_report(name, results, differences))
     if not expected.known and any(r.file.info for r in results) and differences:
         click.echo(f"there are no expectations for {name} in {baselines() / 'spec'}; --bless writes them", err=True)
     return Exit.FINDINGS if differences else Exit.CLEAN

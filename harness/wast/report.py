@@ -98,7 +98,7 @@ def table(counts: dict[str, Counts]) -> str:
     )
 
 
-def text_report(engine: str, results: Sequence[FileResult], differences: Sequence[Difference], known: bool) -> str:
+def text_report(engine: str, results: Sequence[FileResult], differences: Sequence[Difference]) -> str:
     """Return what is printed at the end of a run."""
     counts = by_folder(results)
     whole = counts[next(reversed(counts))] if counts else Counts()
@@ -112,13 +112,13 @@ def text_report(engine: str, results: Sequence[FileResult], differences: Sequenc
     score = counts.get(shown, whole)
     lines.append(f"{engine} on {shown}: engine {score.score('engine')}, text {score.score('text')}")
     if differences:
-        lines.append(f"{len(differences):,} differences from what is expected:")
+        lines.append(f"{len(differences):,} difference{'s' * (len(differences) > 1)} from what is expected:")
         causes_first = sorted(differences, key=lambda d: "failed: blocked" in d.what)
         lines += [f"  {d.file}:{d.line}: {' '.join(d.what.split())[:200]}" for d in causes_first[:_SHOWN]]
         if len(differences) > _SHOWN:
             lines.append(f"  and {len(differences) - _SHOWN:,} more (--json FILE has them all)")
     else:
-        lines.append("exactly as expected" if known or not reasons else "all passed")
+        lines.append("exactly as expected" if reasons else "all passed, as expected")
     return "\n".join(lines)
 
 

@@ -1,0 +1,76 @@
+"""Our own scripts on the reference engine and on wasmtime, what they cover, and what the judge would notice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ci.gates.comparer import survivors
+from engine.binary import decode
+from engine.errors import WasmError
+from engine.features import EXECUTED
+from engine.instructions import TABLE
+from harness.wast.reader import read_script
+from harness.wast.runner import ScriptRunner
+from harness.wast.script import ASSERTIONS, ModuleSource
+from harness.wast.suite import load_manifest, load_path
+from oracles.traps import PHRASES
+
+CORPUS = Path(__file__).parents[2] / "corpus" / "conformance"
+FILES = load_path(CORPUS, load_manifest())
+ENGINES = ("reference", "wasmtime")
+
+
+@pytest.fixture(scope="module")
+def runners():
+    """Return the runner of each engine; workers start with the first script."""
+    with ScriptRunner("reference") as reference, ScriptRunner("wasmtime") as wasmtime:
+        yield {"reference": reference, "wasmtime": wasmtime}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_every_command_is_as_expected(runners, engine, file):
+    result = runners[engine].run(file)
+    assert result.problem == ""
+    assert [(v.command.line, v.command.kind, v.reason, v.detail) for v in result.verdicts if not v.passed] == []
+    assert len(result.verdicts) == sum(read_script(file.data).counts().values())
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_the_judge_notices_every_wrong_expectation(runners, engine, file):
+    made, alive = survivors(runners[engine], file)
+    assert alive == []
+    assert made.total() > 0
+
+
+def test_every_executed_row_stands_in_a_script(runners):
+    met: set[str] = set()
+    for file in FILES:
+        script = read_script(file.data)
+        binaries, _ = runners["wasmtime"].assemble(script)
+        for i, command in enumerate(script.commands):
+            if command.kind != "module" or not isinstance(command.subject, ModuleSource):
+                continue
+            try:
+                module = decode(binaries.get(f"m{i}", command.subject.data))
+            except WasmError:
+                continue
+            met |= {instruction.row.name for code in module.codes for instruction in code.body}
+    assert {row.name for row in TABLE if row.feature in EXECUTED} - met == set()
+
+
+def test_every_kind_of_assertion_and_every_trap_of_wasm_2_stands_in_a_script():
+    commands = [c for file in FILES for c in read_script(file.data).commands]
+    assert set(ASSERTIONS) - {c.kind for c in commands} == {
+        "assert_exception",
+        "assert_malformed_custom",
+        "assert_invalid_custom",
+    }
+    assert {c.phrase for c in commands if c.kind == "assert_trap"} == set(PHRASES[:6]) | {
+        "undefined element",
+        "uninitialized element",
+        "indirect call type mismatch",
+    }
