@@ -93,7 +93,7 @@ class Description:
     ``features`` are names of ``engine.features.FEATURES`` or further proposals' names, ``steps`` keys of STEP_KINDS,
     ``actions`` host actions, ``types`` value types that cross exactly, ``nan`` profiles of ``Plan.nan``, ``sees`` the
     parts that ``observe`` shows, ``can`` further abilities: ``imports`` between instances, ``limits`` of memories and
-    tables kept; ``text`` says that it assembles text, ``fuel`` that it meters.
+    tables kept, ``after-trap`` goes on after a trap; ``text`` says that it assembles text, ``fuel`` that it meters.
     """
 
     name: str
@@ -105,7 +105,7 @@ class Description:
     types: tuple[str, ...] = (*WIDTHS, "funcref", "externref")
     nan: tuple[str, ...] = ("module", "none")
     sees: tuple[str, ...] = ("memories", "tables", "globals")
-    can: tuple[str, ...] = ("imports", "limits")
+    can: tuple[str, ...] = ("imports", "limits", "after-trap")
     text: bool = False
     fuel: bool = False
     python: str = ""

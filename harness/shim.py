@@ -1,0 +1,452 @@
+"""Plans for engines that cannot host them: the plan becomes a program, its output the records.
+
+``connect(oracle_id)`` gives something to run plans on, for every oracle.  For engines whose description says
+``driver`` it is a :class:`Shimmed` oracle: the plan's one instance and all its steps are compiled into one module
+(``harness.shim_module``), the engine runs that, and the words it tells are turned into the records of the original
+plan.  What cannot be said this way is ``Unsupported`` step by step:
+
+- one instance, imports only from the plan's host functions, no vectors, no external references but null;
+- a function reference shows as ``"?"``: it is not null, and which it is cannot be seen from inside;
+- where the engine runs a whole program at a time (WASI), what follows a trap is lost with the program.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Self
+
+from engine.binary import decode, encode
+from engine.errors import WasmError
+from engine.features import EXECUTED
+from engine.module import FuncImport
+from engine.types import FuncType, RefType
+from engine.validation import validate
+from engine.validation.context import Context
+from harness.shim_hosts import host_function
+from harness.shim_module import IMPORT, WASI, Driver, Refused, asm
+from oracles.adapter import MAX_SLOTS, refusal
+from oracles.outcome import (
+    Blocked,
+    Crashed,
+    Exhausted,
+    HostError,
+    Outcome,
+    Record,
+    Returned,
+    TimedOut,
+    Trapped,
+    Unsupported,
+)
+from oracles.plan import HOST, WIDTHS, Plan, PlanError, Step
+from oracles.process import Oracle
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from engine.module import Module
+    from engine.types import ValType
+    from harness.shim_hosts import Host
+    from oracles.adapter import Description
+    from oracles.plan import Value
+
+__all__ = ["DONE", "EXHAUSTED", "HOST_ERROR", "TRACE", "Program", "Shimmed", "connect", "described"]
+
+DONE, TRACE, HOST_ERROR, EXHAUSTED = 1, 2, 3, 4  # kinds of event: the top byte of its first word
+STEPS = ("instantiate", "call", "get", "set", "grow", "observe")
+ACTIONS = ("record", "mix", "mem.write", "mem.grow", "global.set", "table.set", "call", "trap")
+TYPES = ("i32", "i64", "f32", "f64")
+
+Words = deque[int]
+Reader = "Callable[[Words], tuple[Outcome, dict[str, Any] | None]]"
+
+
+def connect(oracle_id: str, **options: Any) -> Oracle | Shimmed:
+    """Return the oracle of an id, wrapped where its engine needs it; starts its worker to find out for wasmer only."""
+    oracle = Oracle(oracle_id, **options)
+    return Shimmed(oracle) if oracle_id.partition(":")[0].partition("@")[0] == "wasmer" else oracle
+
+
+def described(inner: Description) -> Description:
+    """Return what an engine can do through the shim."""
+    flavour = WASI if WASI in inner.can else IMPORT
+    can = ("limits",) if flavour == WASI else ("limits", "after-trap")
+    sees = ("memories", "tables", "globals")
+    return replace(inner, steps=STEPS, actions=ACTIONS, types=TYPES, sees=sees, can=(*can, flavour))
+
+
+@dataclass
+class _Compiled:
+    """A step: what ends it before it runs, or the exported function that runs it and how its words are read."""
+
+    outcome: Outcome | None = None
+    func: int = -1
+    read: Any = None  # Reader
+
+
+@dataclass
+class Program:
+    """A plan compiled for an engine of a flavour; raises Refused if none of it can be said this way."""
+
+    plan: Plan
+    flavour: str
+    steps: list[_Compiled] = field(default_factory=list)
+    wasm: bytes = b""
+
+    def __post_init__(self) -> None:
+        first = next((i for i, s in enumerate(self.plan.steps) if s.kind == "instantiate"), None)
+        if first is None:
+            raise Refused("a plan without an instance")
+        self.first = first
+        self.instance = str(self.plan.steps[first]["instance"])
+        self.module = self._decoded(self.plan.steps[first])
+        self.exports = {e.name: e for e in self.module.exports}
+        self.context = Context.of_module(self.module)
+        self.functions = self._numbered()
+        self.driver = Driver(self.module, self.plan.limits, self.flavour)
+        self.hosts = self._hosts(self.plan.steps[first])
+        for i, host in enumerate(self.hosts):
+            self.driver.add_host(*host_function(self, host, i))
+        self.steps = [self._compile(i, step) for i, step in enumerate(self.plan.steps)]
+        if self.flavour == WASI:
+            calls = [f"call {s.func}; call {self.driver.flush}" for s in self.steps if s.outcome is None]
+            self.driver.export("_start", self.driver.add_func((), (), (), asm("\n".join(calls))))
+        try:
+            self.wasm = encode(self.driver.build())
+        except WasmError as e:
+            raise Refused(str(e)) from e
+
+    def _decoded(self, step: Step) -> Module:
+        wasm = self.plan.modules.get(step["module"])
+        if wasm is None:
+            raise Refused("a module that is not in the plan")
+        try:
+            module = decode(wasm, EXECUTED)
+            validate(module, EXECUTED)
+        except WasmError as e:
+            raise Refused(f"a module that cannot be wrapped: {e}") from e
+        return module
+
+    def _numbered(self) -> list[int]:
+        """Return the function index of each number that the exports of the instance have."""
+        seen: dict[int, None] = {}
+        for export in self.module.exports:
+            if export.kind == "func":
+                seen[export.index] = None
+        return list(seen)
+
+    def _hosts(self, step: Step) -> list[Host]:
+        """Return name and type of each imported function, in order."""
+        out: list[Host] = []
+        for i in self.module.imports:
+            providers = step["imports"].get(i.module, ())
+            if not isinstance(i.desc, FuncImport) or any(p != HOST for p in providers):
+                raise Refused("imports from instances")
+            host = self.plan.hosts.get(i.name) if providers else None
+            t = self.context.functype(i.desc.typeidx)
+            if host is None or (host.params, host.results) != (tuple(map(str, t.params)), tuple(map(str, t.results))):
+                raise Refused("an import that does not match")
+            out.append((i.name, host, t))
+        return out
+
+    # steps
+
+    def _compile(self, i: int, step: Step) -> _Compiled:
+        if step.kind == "instantiate" and i != self.first:
+            return _Compiled(Unsupported("a second instance"))
+        if step.kind not in STEPS:
+            return _Compiled(Unsupported(f"step {step.kind}"))
+        names = step.get("instances") if step.kind == "observe" else [step["instance"]]
+        if any(n != self.instance for n in names or ()) or (i < self.first and names is not None):
+            return _Compiled(Blocked(f"instance {names}"))
+        try:
+            declared, body, read = getattr(self, "_step_" + step.kind)(step)
+        except Refused as e:
+            return _Compiled(Unsupported(str(e)))
+        except PlanError as e:
+            return _Compiled(Blocked(str(e)))
+        start = asm(f"i32.const 0; global.set {self.driver.nesting}")
+        func = self.driver.add_func((), (), declared, [*start, *body])
+        if self.flavour == IMPORT:
+            self.driver.export(f"s{i}", func)
+        return _Compiled(None, func, read)
+
+    def done(self) -> list[Any]:
+        return self.driver.emit_word(DONE << 56)
+
+    def exported(self, name: str, kind: str) -> int:
+        """Return the index of an export, or raise PlanError."""
+        export = self.exports.get(name)
+        if export is None or export.kind != kind:
+            raise PlanError(f"no exported {kind} {name}")
+        return int(export.index)
+
+    def functype(self, x: int) -> FuncType:
+        """Return the type of function ``x`` of the module."""
+        t = self.context.func(x).comp
+        assert isinstance(t, FuncType)
+        return t
+
+    def pushed(self, values: Any, types: Sequence[ValType]) -> list[Any]:
+        """Return what pushes the values, which must have these types, or raise PlanError or Refused."""
+        if [str(v[0]) for v in values] != [str(t) for t in types]:
+            raise PlanError("values that do not fit")
+        return [instr for v in values for instr in self.driver.constant((v[0], v[1]), self.functions)]
+
+    def _step_instantiate(self, _: Step) -> Any:
+        start = [] if self.module.start is None else asm(f"call {self.module.start + 1}")
+        body = [*start, *asm(f"i32.const 1; global.set {self.driver.ready}"), *self.done()]
+        return (), body, lambda _: (Returned(), None)
+
+    def _step_call(self, step: Step) -> Any:
+        x = self.exported(step["export"], "func")
+        t = self.functype(x)
+        body = self.pushed(step["args"], t.params) + asm(f"call {x + 1}")
+        n = len(t.results)
+        body += asm("; ".join(f"local.set {i}" for i in reversed(range(n)))) + self.done()
+        for i, r in enumerate(t.results):
+            body += self.driver.emit_local(i, r)
+        return t.results, body, lambda words: (Returned(tuple(_value(r, words) for r in t.results)), None)
+
+    def _step_get(self, step: Step) -> Any:
+        x = self.exported(step["export"], "global")
+        t = self.context.global_(x).valtype
+        body = [*self.done(), *self._global_word(x, t)]
+        return (), body, lambda words: (Returned(), {"value": list(_value(t, words))})
+
+    def _global_word(self, x: int, t: ValType) -> list[Any]:
+        return [*asm(f"global.get {x}"), *self.driver.to_word(t), *asm(f"call {self.driver.emit}")]
+
+    def _step_set(self, step: Step) -> Any:
+        x = self.exported(step["export"], "global")
+        g = self.context.global_(x)
+        if not g.mutable:
+            raise PlanError("the global is immutable")
+        body = [*self.pushed([step["value"]], [g.valtype]), *asm(f"global.set {x}"), *self.done()]
+        return (), body, lambda _: (Returned(), None)
+
+    def _step_grow(self, step: Step) -> Any:
+        export = self.exports.get(step["export"])
+        delta = min(int(step["delta"]), 2**32 - 1)
+        if export is None or export.kind not in ("mem", "table"):
+            raise PlanError(f"no exported memory {step['export']}")
+        if export.kind == "mem":
+            body = asm(f"i32.const {delta}; memory.grow {export.index}")
+        else:
+            t = self.context.table(export.index).reftype
+            body = [*self.driver.constant((str(t), None), ()), *asm(f"i32.const {delta}; table.grow {export.index}")]
+        body += [*asm(f"i64.extend_i32_s; call {self.driver.emit}")]
+        return (), [*self.done(), *body], lambda words: (Returned(), {"size": _signed(words.popleft())})
+
+    def _step_observe(self, step: Step) -> Any:
+        shown = step.get("instances") is None or self.instance in step["instances"]
+        body = self.done()
+        readers: list[tuple[str, str, Any]] = []
+        for name, export in self.exports.items() if shown else ():
+            if export.kind == "mem":
+                body += asm(f"call {self.driver.digest(export.index)}")
+                readers.append(("memories", name, _memory))
+            elif export.kind == "table":
+                r = self.context.table(export.index).reftype
+                body += asm(f"call {self.driver.slots(export.index)}")
+                readers.append(("tables", name, lambda words, r=r: _slots(r, words)))
+            elif export.kind == "global":
+                t = self.context.global_(export.index).valtype
+                body += self._global_word(export.index, t)
+                readers.append(("globals", name, lambda words, t=t: list(_value(t, words))))
+
+        def read(words: Words) -> tuple[Outcome, dict[str, Any] | None]:
+            state: dict[str, dict[str, Any]] = {"memories": {}, "tables": {}, "globals": {}}
+            try:
+                for part, name, reader in readers:
+                    state[part][name] = reader(words)
+            except Refused as e:
+                return Exhausted("memory", str(e)), None
+            return Returned(), {"instances": {self.instance: state} if shown else {}, "trace": []}
+
+        return (), body, read
+
+    # answers
+
+    def inner(self) -> Plan:
+        """Return the plan that runs the program."""
+        steps = [Step("instantiate", {"instance": "driver", "module": "driver", "imports": {}})]
+        names = ["_start"]
+        if self.flavour == IMPORT:
+            names = [f"s{i}" for i, s in enumerate(self.steps) if s.outcome is None]
+        steps += [Step("call", {"instance": "driver", "export": name, "args": []}) for name in names]
+        plan = self.plan
+        limits = replace(plan.limits, fuel=None, depth=10_000)
+        return Plan(tuple(steps), {"driver": self.wasm}, {}, {}, plan.features, plan.nan, limits)
+
+    def records(self, answers: Sequence[Record]) -> list[Record]:
+        """Return the records of the plan that the engine's answers to ``inner`` amount to."""
+        return list(_Telling(self, deque(answers)).records())
+
+
+class _Telling:
+    """Reads the engine's answers in the order of the plan's steps."""
+
+    def __init__(self, program: Program, answers: deque[Record]) -> None:
+        self.program = program
+        self.answers = answers
+        self.words: Words = deque()
+        self.trace: list[Any] = []
+        self.host_outcome: Outcome | None = None
+        self.over: Outcome | None = None  # what all further steps are
+
+    def records(self) -> Iterator[Record]:
+        made = self.answers.popleft() if self.answers else Record(0, Crashed(None, "no answer"))
+        program = self.program
+        failed = None if isinstance(made.outcome, Returned) else made.outcome
+        for i, step in enumerate(program.steps):
+            if step.outcome is not None:
+                yield Record(i, step.outcome if self.over is None else self.over)
+                continue
+            if failed is not None:
+                yield Record(i, failed)
+                if _is_last(failed):
+                    return
+                failed, self.over = None, Blocked(f"instance {program.instance}")
+                continue
+            if self.over is not None:
+                yield Record(i, self.over)
+                continue
+            record = self._step(i, step)
+            yield record
+            if _is_last(record.outcome):
+                return
+
+    def _step(self, i: int, step: _Compiled) -> Record:
+        """Return the record of a step that the program contains."""
+        program = self.program
+        answer = self._answer()
+        self.host_outcome = None
+        if not self._until_done():
+            outcome = self._cause(answer)
+            if i == program.first:
+                self.over = Blocked(f"instance {program.instance}")
+            elif program.flavour == WASI:
+                self.over = Unsupported("the program ended with an earlier step")
+            return Record(i, outcome, None, 0 if answer is None else answer.us)
+        outcome, data = step.read(self.words)
+        if data is not None and "trace" in data:
+            data["trace"], self.trace = self.trace, []
+        return Record(i, outcome, data, 0 if answer is None else answer.us)
+
+    def _answer(self) -> Record | None:
+        """Take the next answer if there is one to take, with its words."""
+        if not self.answers or (self.program.flavour == WASI and self.words):
+            return None
+        answer = self.answers.popleft()
+        self.words.extend(_words((answer.data or {}).get("output", "")))
+        self.last = answer
+        return answer
+
+    def _cause(self, answer: Record | None) -> Outcome:
+        """Return why a step did not get to its end."""
+        outcome = (answer or self.last).outcome
+        if isinstance(outcome, Returned):
+            return Crashed(None, "the program returned without having told all its steps")
+        return self.host_outcome if isinstance(outcome, Trapped) and self.host_outcome else outcome
+
+    def _until_done(self) -> bool:
+        """Read events; return whether the end of the step came."""
+        while self.words:
+            word = self.words.popleft()
+            kind, x = word >> 56, word & 0xFFFFFFFF
+            if kind == DONE:
+                return True
+            name, _, t = self.program.hosts[x]
+            if kind == TRACE:
+                self.trace.append([name, [list(_value(p, self.words)) for p in t.params]])
+            elif kind == HOST_ERROR:
+                action = self.program.plan.hosts[name].actions[word >> 32 & 0xFFFF]
+                self.host_outcome = HostError(str(action[1]))
+            else:
+                self.host_outcome = Exhausted("stack", "limit of nested host calls")
+        return False
+
+
+def _is_last(outcome: Outcome) -> bool:
+    """Return whether the worker that said so is gone."""
+    gone = isinstance(outcome, Exhausted) and outcome.resource == "memory"
+    return gone or isinstance(outcome, (Crashed, TimedOut))
+
+
+def _words(output: str) -> list[int]:
+    data = bytes.fromhex(output)
+    return [int.from_bytes(data[i : i + 8], "little") for i in range(0, len(data) - 7, 8)]
+
+
+def _signed(word: int) -> int:
+    return word - (word >> 63 << 64)
+
+
+def _value(t: ValType, words: Words) -> Value:
+    word = words.popleft()
+    if isinstance(t, RefType):
+        return str(t), "?" if word else None
+    return str(t), f"{word:0{WIDTHS[str(t)] // 4}x}"
+
+
+def _slots(t: ValType, words: Words) -> list[list[Any]]:
+    size = words.popleft()
+    if size > MAX_SLOTS:
+        raise Refused(f"a table of {size} slots is not shown")
+    return [list(_value(t, words)) for _ in range(size)]
+
+
+def _memory(words: Words) -> dict[str, Any]:
+    pages = words.popleft()
+    crc: dict[str, str] = {}
+    while page := words.popleft():
+        crc[str(page - 1)] = f"{words.popleft():08x}"
+    return {"pages": pages, "crc": crc}
+
+
+class Shimmed:
+    """An oracle whose engine gets programs; has the face of ``oracles.process.Oracle``."""
+
+    def __init__(self, oracle: Oracle) -> None:
+        self.oracle = oracle
+        self.id = oracle.id
+        self._description: Description | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def description(self) -> Description:
+        if self._description is None:
+            self._description = described(self.oracle.description)
+        return self._description
+
+    @property
+    def pid(self) -> int | None:
+        return self.oracle.pid
+
+    @property
+    def starts(self) -> int:
+        return self.oracle.starts
+
+    def start(self) -> None:
+        self.oracle.start()
+
+    def close(self) -> None:
+        self.oracle.close()
+
+    def run(self, plan: Plan, *, deadline_s: float | None = None) -> list[Record]:
+        """Return one record per step, as ``Oracle.run`` does."""
+        description = self.description
+        lacking = refusal(plan, description)
+        try:
+            if lacking is not None:
+                raise Refused(lacking)
+            program = Program(plan, WASI if WASI in description.can else IMPORT)
+        except Refused as e:
+            return [Record(i, Unsupported(str(e))) for i in range(len(plan.steps))]
+        return program.records(self.oracle.run(program.inner(), deadline_s=deadline_s))
