@@ -66,6 +66,7 @@ TOLERANCES: dict[str, str] = {
     "stage-module": "an engine that cannot tell malformed from invalid matches either",
     "stage-validity": "engines may reject a module as malformed or as invalid (R10 asks for the rejection alone)",
     "trap-merge": "an engine reports two trap classes as one (the merge is listed in oracles.traps)",
+    "reference-unknown": "an engine sees that a reference is not null, but not which it is",
     "tag-unknown": "an engine cannot tell which tag an uncaught exception has",
     "unsupported": "an engine cannot do a step that changes nothing; the step is left out",
     "unobserved": "an engine cannot show a kind of state; that kind is left out of its observations",
@@ -186,6 +187,15 @@ class _Walk:
                 return Differ("R3", i, "outcome", *shown, "outcome", self.plan.steps[i].kind, *classes)
         return None
 
+    def same(self, a: Any, b: Any) -> bool:
+        """Return whether the values are equal; a reference that an engine cannot name is noted where it decides."""
+        if _same(a, b):
+            return True
+        if not _same(a, b, unknown=True):
+            return False
+        self.notes.append("reference-unknown")
+        return True
+
     # the host trace
 
     def trace_after(self, i: int) -> None:
@@ -211,7 +221,7 @@ class _Walk:
         for n in range(max(len(left), len(right))):
             a = left[n] if n < len(left) else _MISSING
             b = right[n] if n < len(right) else _MISSING
-            if not _same(a, b):
+            if not self.same(a, b):
                 classes = _pair(lambda c: "missing" if c is _MISSING else "host call", a, b)
                 shown = _pair(lambda c: "no call" if c is _MISSING else show_call(c), a, b)
                 self.differ(rule, i, f"host call {n}", "host trace", shown, classes)
@@ -264,7 +274,7 @@ class _Walk:
             shown = _pair(lambda values: " ".join(map(show_value, values)) or "nothing", left, right)
             self.differ("R1", i, f"{noun} types", f"{noun} types", shown, ("values", "values"))
         for n, (a, b) in enumerate(zip(left, right, strict=True)):
-            if not _same(a, b):
+            if not self.same(a, b):
                 what = f"{noun} {n}" if len(left) > 1 else noun
                 self.differ("R2", i, what, noun, *_values(a, b))
 
@@ -334,7 +344,7 @@ class _Walk:
             self.memory(i, name, a, b)
         elif part == "tables":
             self.table(i, name, a, b)
-        elif not _same(a, b):
+        elif not self.same(a, b):
             self.differ("R5", i, f"global {name}", "global", *_values(a, b))
 
     def memory(self, i: int, name: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> None:
@@ -356,7 +366,7 @@ class _Walk:
             shown = _pair(lambda t: f"{len(t)} elements", a, b)
             self.differ("R5", i, f"table {name} size", "table size", shown, ("elements", "elements"))
         for n, (x, y) in enumerate(zip(a, b, strict=True)):
-            if not _same(x, y):
+            if not self.same(x, y):
                 self.differ("R5", i, f"table {name} element {n}", "table contents", *_values(x, y))
 
 
@@ -465,10 +475,15 @@ def _type(value: Any) -> str:
     return str(value[0]) if isinstance(value, (list, tuple)) and len(value) == 2 else ""
 
 
-def _same(a: Any, b: Any) -> bool:
-    """Equality of plain data in which a tuple and a list with the same elements are one thing."""
+def _same(a: Any, b: Any, *, unknown: bool = False) -> bool:
+    """Equality of plain data in which a tuple and a list with the same elements are one thing.
+
+    With ``unknown`` the payload ``"?"`` (a reference, and which one cannot be seen) equals every one but null.
+    """
     if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
-        return len(a) == len(b) and all(_same(x, y) for x, y in zip(a, b, strict=True))
+        return len(a) == len(b) and all(_same(x, y, unknown=unknown) for x, y in zip(a, b, strict=True))
+    if unknown and "?" in (a, b):
+        return a is not None and b is not None
     return type(a) is type(b) and bool(a == b)
 
 

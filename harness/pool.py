@@ -52,9 +52,9 @@ class Setup:
 
 
 def _oracle(oracle_id: str) -> OracleLike:
-    from oracles.process import Oracle
+    from harness.shim import connect
 
-    return Oracle(oracle_id)
+    return connect(oracle_id)
 
 
 class Pool(Protocol):

@@ -152,7 +152,7 @@ class _Body:
         }  # fmt: skip
         if t not in words:
             raise Refused(f"values of type {t}")
-        return asm(words[t])  # type: ignore[index]
+        return asm(words[t])
 
     @staticmethod
     def _without_nan(local: int, t: ValType) -> list[In]:

@@ -10,9 +10,9 @@ from harness.case import Case, CaseError, load_case
 from harness.cli import EnvironmentProblem, Exit
 from harness.compare import Differ, Incomparable
 from harness.runner import Runner
+from harness.shim import connect
 from harness.triage import unversioned
 from oracles.adapter import Unavailable
-from oracles.process import Oracle
 
 __all__ = ["open_case", "repro", "runner_of"]
 
@@ -31,7 +31,7 @@ def open_case(directory: Path) -> Case:
 def runner_of(case: Case) -> Runner:
     """Return a runner with the oracles of a case; an oracle named twice is compared with itself."""
     try:
-        runner = Runner([Oracle(o) for o in dict.fromkeys(case.oracles)])
+        runner = Runner([connect(o) for o in dict.fromkeys(case.oracles)])
         runner.descriptions()
     except Unavailable as e:
         raise EnvironmentProblem(str(e)) from None

@@ -23,8 +23,8 @@ from harness.live import Live, campaign_line
 from harness.pool import InProcess, Processes, Setup
 from harness.report import summary_lines
 from harness.runner import Runner
+from harness.shim import connect
 from oracles.adapter import Unavailable
-from oracles.process import Oracle
 
 if TYPE_CHECKING:
     from harness.campaign import Ending
@@ -154,7 +154,7 @@ def _directory(path: Path, identity: dict[str, Any]) -> RunDirectory:
 
 def _runner(ids: tuple[str, ...], registry: Registry) -> Runner:
     try:
-        return Runner([Oracle(o) for o in ids], registry)
+        return Runner([connect(o) for o in ids], registry)
     except Unavailable as e:
         raise EnvironmentProblem(str(e)) from None
 
