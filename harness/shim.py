@@ -24,7 +24,7 @@ from engine.types import FuncType, RefType
 from engine.validation import validate
 from engine.validation.context import Context
 from harness.shim_hosts import host_function
-from harness.shim_module import IMPORT, WASI, Driver, Refused, asm
+from harness.shim_module import DONE, HOST_ERROR, IMPORT, TRACE, UNKNOWN, WASI, Driver, Refused, asm
 from oracles.adapter import MAX_SLOTS, refusal
 from oracles.outcome import (
     Blocked,
@@ -50,9 +50,8 @@ if TYPE_CHECKING:
     from oracles.adapter import Description
     from oracles.plan import Value
 
-__all__ = ["DONE", "EXHAUSTED", "HOST_ERROR", "TRACE", "Program", "Shimmed", "connect", "described"]
+__all__ = ["Program", "Shimmed", "connect", "described"]
 
-DONE, TRACE, HOST_ERROR, EXHAUSTED = 1, 2, 3, 4  # kinds of event: the top byte of its first word
 STEPS = ("instantiate", "call", "get", "set", "grow", "observe")
 ACTIONS = ("record", "mix", "mem.write", "mem.grow", "global.set", "table.set", "call", "trap")
 TYPES = ("i32", "i64", "f32", "f64")
@@ -301,7 +300,7 @@ class _Telling:
         failed = None if isinstance(made.outcome, Returned) else made.outcome
         for i, step in enumerate(program.steps):
             if step.outcome is not None:
-                yield Record(i, step.outcome if self.over is None else self.over)
+                yield Record(i, step.outcome) if self.over is None else self._after(i)
                 continue
             if failed is not None:
                 yield Record(i, failed)
@@ -310,12 +309,20 @@ class _Telling:
                 failed, self.over = None, Blocked(f"instance {program.instance}")
                 continue
             if self.over is not None:
-                yield Record(i, self.over)
+                yield self._after(i)
                 continue
             record = self._step(i, step)
             yield record
             if _is_last(record.outcome):
                 return
+
+    def _after(self, i: int) -> Record:
+        """Return the record of a step after the end; without an instance there is still a trace to observe."""
+        step = self.program.plan.steps[i]
+        if isinstance(self.over, Blocked) and step.kind == "observe" and not step.get("instances"):
+            trace, self.trace = self.trace, []
+            return Record(i, Returned(), {"instances": {}, "trace": trace})
+        return Record(i, self.over)
 
     def _step(self, i: int, step: _Compiled) -> Record:
         """Return the record of a step that the program contains."""
@@ -348,7 +355,9 @@ class _Telling:
         outcome = (answer or self.last).outcome
         if isinstance(outcome, Returned):
             return Crashed(None, "the program returned without having told all its steps")
-        return self.host_outcome if isinstance(outcome, Trapped) and self.host_outcome else outcome
+        if isinstance(outcome, Trapped) and self.host_outcome is not None:
+            return self.host_outcome
+        return outcome
 
     def _until_done(self) -> bool:
         """Read events; return whether the end of the step came."""
@@ -363,6 +372,8 @@ class _Telling:
             elif kind == HOST_ERROR:
                 action = self.program.plan.hosts[name].actions[word >> 32 & 0xFFFF]
                 self.host_outcome = HostError(str(action[1]))
+            elif kind == UNKNOWN:
+                self.host_outcome = Unsupported("a host function that mixes a reference")
             else:
                 self.host_outcome = Exhausted("stack", "limit of nested host calls")
         return False

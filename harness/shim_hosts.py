@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from engine.types import F32, F64, I32, I64, RefType
-from harness.shim_module import Refused, asm
+from harness.shim_module import EXHAUSTED, HOST_ERROR, TRACE, UNKNOWN, Refused, asm
 from oracles.adapter import REENTRY_LIMIT, hex_of
 from oracles.plan import HostFunc, PlanError
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["Host", "host_function"]
 
 Host = tuple[str, HostFunc, "FuncType"]
-_TRACE, _HOST_ERROR, _EXHAUSTED = 2, 3, 4
 
 
 def host_function(program: Program, host: Host, index: int) -> tuple[list[ValType], list[In]]:
@@ -68,14 +67,14 @@ class _Body:
     def _enter(self) -> list[In]:
         nesting = self.driver.nesting
         return [
-            *asm(f"global.get {nesting}; i32.const {REENTRY_LIMIT}; i32.ge_u; if -"), *self._end(_EXHAUSTED),
+            *asm(f"global.get {nesting}; i32.const {REENTRY_LIMIT}; i32.ge_u; if -"), *self._end(EXHAUSTED),
             *asm(f"end; global.get {nesting}; i32.const 1; i32.add; global.set {nesting}"),
         ]  # fmt: skip
 
     def _action(self, number: int, action: tuple[Any, ...], count: int | None) -> list[In]:
         kind = action[0]
         if kind == "record":
-            out = self._event(_TRACE)
+            out = self._event(TRACE)
             for i, t in enumerate(self.type.params):
                 out += self.driver.emit_local(i, t)
             return out + self.driver.flushed()
@@ -83,10 +82,10 @@ class _Body:
             return self._mix(int(action[1]))
         if kind == "trap":
             if action[2] == 0:
-                return self._end(_HOST_ERROR, number)
+                return self._end(HOST_ERROR, number)
             return [
                 *asm(f"global.get {count}; i32.const {int(action[2])}; i32.eq; if -"),
-                *self._end(_HOST_ERROR, number), *asm("end"),
+                *self._end(HOST_ERROR, number), *asm("end"),
             ]  # fmt: skip
         if action[1] != self.program.instance:
             return []
@@ -135,8 +134,8 @@ class _Body:
         turn, h = self.driver.turn(), self.state
         out = asm(f"i64.const {seed % 2**64}; local.set {h}")
         for i, t in enumerate(self.type.params):
-            if isinstance(t, RefType):
-                raise Refused("a host function that mixes references")
+            if isinstance(t, RefType):  # null is 0; the number of another cannot be seen
+                out += [*asm(f"local.get {i}; ref.is_null; i32.eqz; if -"), *self._end(UNKNOWN), *asm("end")]
             out += [*asm(f"local.get {h}; local.get {i}"), *self.driver.to_word(t), *asm(f"call {turn}; local.set {h}")]
         for i, t in enumerate(self.type.results):
             out += asm(f"local.get {h}; i64.const {i}; call {turn}; local.set {h}")

@@ -43,9 +43,12 @@ if TYPE_CHECKING:
     from oracles.plan import Limits as PlanLimits
     from oracles.plan import Value
 
-__all__ = ["IMPORT", "WASI", "Driver", "Refused", "asm"]
+__all__ = [
+    "DONE", "EXHAUSTED", "HOST_ERROR", "IMPORT", "TRACE", "UNKNOWN", "WASI", "Driver", "Refused", "asm",
+]  # fmt: skip
 
 WASI, IMPORT = "wasi", "import"
+DONE, TRACE, HOST_ERROR, EXHAUSTED, UNKNOWN = 1, 2, 3, 4, 5  # kinds of event: the top byte of its first word
 _BUFFER = 16  # where the driver's buffer of words begins
 _FULL = 65536 - 8
 _END = In(TABLE.by_name["end"])
