@@ -12,6 +12,7 @@ import io
 import platform
 import sys
 import time
+from importlib.metadata import version
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,6 @@ from engine.errors import WasmError
 from generators.module import generate
 from generators.profile import Profile
 from generators.source import Source
-from oracles.plan import WIDTHS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +33,7 @@ ROUNDS = 7
 COLD_MODULES = 40
 SMALL, LARGE = 300, 366
 PROFILE = Profile(
-    name="cold", hosts=(0, 0), functions=(3, 5), table_percent=0, reference_percent=0, start_percent=0, calls=(4, 4),
+    name="cold", hosts=(0, 0), functions=(3, 5), table_percent=0, reference_percent=0, start_percent=0, calls=(8, 12),
     instructions=100,
 )  # fmt: skip
 
@@ -142,21 +142,23 @@ def cold() -> None:
     for wasm, calls in modules[:5]:
         run_ours(wasm, calls)
         run_theirs(wasm, calls)
-    us, they = compare(
-        lambda: [run_ours(*module) for module in modules], lambda: [run_theirs(*module) for module in modules]
-    )
+
+    def each(run: Callable[[bytes, list[tuple[str, list[Any]]]], None]) -> None:
+        for wasm, calls in modules:
+            run(wasm, calls)
+
+    us, they = compare(lambda: each(run_ours), lambda: each(run_theirs))
     n = len(modules)
     print(f"cold module: {us / n * 1e3:.2f} ms, pywasm {they / n * 1e3:.2f} ms, ratio {us / they:.2f}")
 
 
 def main() -> None:
     """Print everything."""
-    print(f"{platform.python_implementation()} {platform.python_version()}, pywasm {'2.2.3'}")
+    print(f"{platform.python_implementation()} {platform.python_version()}, pywasm {version('pywasm')}")
     gc.disable()
     hot()
     cold()
 
 
 if __name__ == "__main__":
-    _ = WIDTHS
     main()

@@ -153,14 +153,17 @@ def scatter(d: int, n: int, call: Callable[[Registers], Any]) -> Callable[[Regis
 
 
 def counted(
-    length: int, charge: Callable[[int], int], effect: Callable[[Registers], Any]
+    length: int, charge: Callable[[int], int], effect: Callable[[Registers], Any], d: int, refused: int | None
 ) -> Callable[[Registers], int]:
-    """Return the closure that runs a bulk operator and gives the fuel for its pieces, counted by a register."""
+    """Return the closure that runs a bulk operator and gives the fuel for its pieces, counted by a register.
+
+    Growing that was refused leaves ``refused`` in register ``d`` and has no pieces.
+    """
 
     def f(R: Registers) -> int:
         n = R[length]
         effect(R)
-        return charge(n)
+        return 0 if refused is not None and R[d] == refused else charge(n)
 
     return f
 

@@ -137,8 +137,10 @@ class Activation:
                             store.fuel_left = budget - spent
                         spent = saved = 0
                         store.depth = below + len(frames) + 1
-                        vs = call_host(store, func, new)
-                        budget = store.fuel_left
+                        try:
+                            vs = call_host(store, func, new)
+                        finally:  # what ran inside has spent of the same budget, however it ended
+                            budget = store.fuel_left
                         limit = UNMETERED if budget is None else budget
                         R[block.dest : block.dest + len(vs)] = vs
                         block = block.next

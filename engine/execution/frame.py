@@ -38,7 +38,10 @@ UNREACHABLE = 10
 
 
 class Block:
-    """``number`` counts the blocks of a function in order of creation; ``offset`` is that of the last instruction."""
+    """``number`` counts the blocks of a function in order of creation; ``offset`` is that of the last instruction.
+
+    Made in two steps, by ``Lowering.block`` and ``Lowering.finish``: an ``__init__`` would double the cost.
+    """
 
     __slots__ = (
         "args", "body", "callee", "check", "code", "cost", "dest", "kind", "next", "number", "offset", "other",
@@ -47,6 +50,10 @@ class Block:
 
     body: list[Callable[[Registers], Any]]  # the effects
     callee: Lowered | HostFunc
+    code: Lowered
+    number: int
+    cost: int
+    check: bool
     kind: int
     offset: int
     args: Callable[[Registers], Registers]
@@ -55,13 +62,6 @@ class Block:
     other: Block
     dest: int
     targets: list[Block]
-
-    def __init__(self, code: Lowered, number: int, cost: int, check: bool) -> None:
-        self.code = code
-        self.number = number
-        self.cost = cost
-        self.check = check
-        self.body = []
 
     def __repr__(self) -> str:
         return f"<block {self.number} of {self.code.func!r}>"

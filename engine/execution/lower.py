@@ -249,6 +249,9 @@ class Lowering:
         """Put every pending entry but the ``keep`` topmost in its slot, from a height on the constants too."""
         st, nl = self.stack, self.nl
         n = len(st) - keep
+        if n <= 0:
+            self.floor = 0
+            return
         for j in range(min(self.floor, n), n):
             e = st[j]
             if type(e) is tuple or (type(e) is int and e < nl):
@@ -283,7 +286,12 @@ class Lowering:
         """Return a new block that nothing leads to yet."""
         cost, check = self.plain if start is Start.PLAIN else self.build.fuel_model.start(start)
         blocks = self.blocks
-        block = Block(self.code, len(blocks), cost, check)
+        block = Block()
+        block.code = self.code
+        block.number = len(blocks)
+        block.cost = cost
+        block.check = check
+        block.body = []
         blocks.append(block)
         return block
 
@@ -330,10 +338,12 @@ class Lowering:
 
     def branch_block(self, l: int) -> tuple[Block, bool]:
         """Return a block to branch to, and whether it is a new one that must still be given its branch."""
-        target = self.target(l)
-        if target is not None and not self.labels[-1 - l].arity:
-            return target, False
-        return self.block(), True
+        label = self.labels[-1 - l]
+        if label.control is None or label.arity:
+            return self.block(), True
+        if label.target is None:
+            label.target = self.block()
+        return label.target, False
 
     def carry(self, n: int, height: int) -> None:
         """Move the ``n`` topmost values to the slots from ``height``, as a branch does."""

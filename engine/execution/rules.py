@@ -27,6 +27,7 @@ from engine.execution.frame import (
     lowered,
 )  # fmt: skip
 from engine.execution.fuel import Start
+from engine.instructions import numeric
 from engine.instructions.memory import load_n, store_n
 from engine.instructions.model import Control, Effect, Region
 from engine.instructions.variable import global_get, global_set, local_get, local_set, local_tee
@@ -125,7 +126,7 @@ def _rule_name(row: Instr, inline: bool) -> str:
     if row.effect is Effect.PURE and isinstance(row.type, Arrow):
         pops, pushes, _ = row.type
         if not pops and len(pushes) == 1:
-            return "const"
+            return "integer" if inline and row.run is numeric.integer else "const"
         if not pushes and not row.traps:
             return "drop"
         if not row.imms and len(pushes) == 1 and len(pops) in _BY_ARITY:
@@ -137,6 +138,11 @@ def _rule_name(row: Instr, inline: bool) -> str:
 
 
 # The first rules are most of what lowering does: what they share with each other stands in each of them.
+
+
+def integer(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
+    """A constant that is its immediate."""
+    low.stack.append([imms[0]])
 
 
 def const(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
@@ -364,7 +370,8 @@ def bulk(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
     effect = made[0](d if pushes else VALUE, *made[1:])
     charge = partial(low.build.fuel_model.pieces, row)
     block = low.comes_back(BULK, offset, len(pushes), Start.BULK)
-    block.test = closures.counted(entries[row.bulk.length], charge, effect)
+    refused = (1 << pushes[0].bits) - 1 if pushes else None
+    block.test = closures.counted(entries[row.bulk.length], charge, effect, d, refused)
 
 
 # -- control
@@ -552,10 +559,13 @@ def call_indirect(
     here.test = test
 
 
+# fmt: off
 RULES: dict[str, Rule] = {
-    "const": const, "unary": unary, "binary": binary, "ternary": ternary, "drop": drop, "local.get": local_get_rule,
-    "local.set": local_set_rule, "local.tee": local_tee_rule, "global.get": global_get_rule,
-    "global.set": global_set_rule, "load": load, "store": store, "general": general, "bulk": bulk, "nop": nop,
-    "unreachable": unreachable, "block": block, "loop": loop, "if": if_, "else": else_, "end": end, "br": br,
-    "br_if": br_if, "br_table": br_table, "return": return_, "call": call, "call_indirect": call_indirect,
-}  # fmt: skip
+    "integer": integer, "const": const, "unary": unary, "binary": binary, "ternary": ternary, "drop": drop,
+    "local.get": local_get_rule, "local.set": local_set_rule, "local.tee": local_tee_rule,
+    "global.get": global_get_rule, "global.set": global_set_rule, "load": load, "store": store, "general": general,
+    "bulk": bulk, "nop": nop, "unreachable": unreachable, "block": block, "loop": loop, "if": if_, "else": else_,
+    "end": end, "br": br, "br_if": br_if, "br_table": br_table, "return": return_, "call": call,
+    "call_indirect": call_indirect,
+}
+# fmt: on

@@ -125,6 +125,15 @@ def test_pieces_are_charged_after_success_only():
     assert i.store.fuel_left == 96
 
 
+@pytest.mark.parametrize("grow", ["memory.grow", "table.grow 0 (ref.null func)"])
+def test_growing_is_charged_by_the_piece_unless_refused(grow):
+    text = f'(memory 0 3000) (table 0 3000 funcref) (func (export "f") (param i32) (result i32) ({grow} (local.get 0)))'
+    base = 3 if "table" in grow else 2
+    i = instance(text)
+    assert spent(i, "f", 2**32 - 1) == base
+    assert spent(i, "f", 2048) == base + 2
+
+
 class Refunding(UnitModel):
     """What a call or the host has not seen is given back at a trap."""
 
