@@ -23,7 +23,7 @@ from harness.wast.runner import ASSEMBLER, ScriptRunner
 from harness.wast.schedule import LIMITS, text_name
 from harness.wast.script import ModuleSource
 from harness.wast.suite import SuiteError, load_installed, load_manifest
-from oracles.outcome import Rejected, Returned
+from oracles.outcome import Rejected, Returned, Unsupported
 from oracles.plan import Plan, Step
 
 if TYPE_CHECKING:
@@ -66,6 +66,10 @@ def _validate(runner: ScriptRunner, modules: Mapping[int, bytes | None]) -> list
     return outcomes
 
 
+def _names_a_feature(outcome: Outcome) -> bool:
+    return isinstance(outcome, Unsupported) or (isinstance(outcome, Rejected) and _NOT_ENABLED in outcome.text)
+
+
 def compute(files: list[SuiteFile]) -> dict[str, Any]:
     """Return the contents of ``scope.json``."""
     names: list[str] = []
@@ -79,7 +83,7 @@ def compute(files: list[SuiteFile]) -> dict[str, Any]:
                 continue
             names.append(file.name)
             said = zip(others, _validate(runner, others), strict=True)
-            off = [i for i, outcome in said if isinstance(outcome, Rejected) and _NOT_ENABLED in outcome.text]
+            off = [i for i, outcome in said if _names_a_feature(outcome)]
             if off:
                 lacking[file.name] = ranges(off)
         engine = runner.oracle.description

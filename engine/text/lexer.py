@@ -106,9 +106,13 @@ class Source:
     def _lines(self) -> list[int]:
         return [0] + [m.end() for m in _NEWLINE.finditer(self.text)]
 
+    def line(self, offset: int) -> int:
+        """Return the line of a byte offset, from 1."""
+        return bisect_right(self._lines, offset)
+
     def line_column(self, offset: int) -> tuple[int, int]:
         """Return the line and the column, in characters, of a byte offset; both count from 1."""
-        line = bisect_right(self._lines, offset)
+        line = self.line(offset)
         return line, len(self.text[self._lines[line - 1] : offset].decode("utf-8", "replace")) + 1
 
     def error(self, phrase: str, offset: int, detail: str = "") -> MalformedError:

@@ -126,7 +126,7 @@ class _Reader:
 
     def _command(self, node: _Node) -> Command:
         kind = self._head(node)
-        line = self.source.line_column(node.start)[0]
+        line = self.source.line(node.start)
         rest = node.items[1:]
         match kind:
             case "module":

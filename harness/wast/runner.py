@@ -149,6 +149,9 @@ def _in_threads(files: Sequence[SuiteFile], engine: str, jobs: int) -> Iterator[
             if isinstance(result, BaseException):
                 raise result
             yield result
+    except KeyboardInterrupt:
+        threads.clear()  # whoever interrupts does not want to wait for a step: daemons and their workers die with us
+        raise
     finally:
         stopping.set()
         for thread in threads:
