@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from engine.runtime.globals import GlobalInst
 
 __all__ = [
-    "CLOSURE", "CONDITION", "CONSTANT", "REGISTER", "VALUE", "constant", "counted", "get_global",
-    "inlined", "located", "many", "move", "register", "registers", "scatter", "set_global", "shaped", "with_locals",
+    "CLOSURE", "CONDITION", "CONSTANT", "REGISTER", "VALUE", "constant", "counted", "get_global", "inlined", "located",
+    "many", "move", "move_many", "register", "registers", "scatter", "set_global", "shaped", "with_locals",
 ]  # fmt: skip
 
 # Operand kinds, in the order of generate.KINDS.
@@ -71,6 +71,15 @@ def move(d: int, kind: int, a: Any) -> Callable[[Registers], None]:
 
         def f(R: Registers) -> None:
             R[d] = R[a]
+
+    return f
+
+
+def move_many(d: int, s: int, n: int) -> Callable[[Registers], None]:
+    """Return the effect that moves ``n`` registers as if at once."""
+
+    def f(R: Registers) -> None:
+        R[d : d + n] = R[s : s + n]
 
     return f
 

@@ -29,6 +29,7 @@ from engine.execution.closures import (
     VALUE,
     constant,
     move,
+    move_many,
     register,
     registers,
 )  # fmt: skip
@@ -60,6 +61,7 @@ __all__ = ["Lowering", "lower"]
 
 MAX_NESTING = 24  # of closures in one expression: Python frames are spent on it
 MAX_PENDING = 64  # entries above the floor
+MAX_MOVES = 8  # values that a branch carries one by one
 MAX_REGISTERS = 1 << 22  # of all frames of one function that are on the stack at once, roughly
 _OPENING = (Control.BLOCK, Control.LOOP, Control.IF, Control.TRY_TABLE, Control.TRY)
 
@@ -349,10 +351,25 @@ class Lowering:
         """Move the ``n`` topmost values to the slots from ``height``, as a branch does."""
         st = self.stack
         k = len(st) - n
+        if n > MAX_MOVES:
+            self.settle(k)
+            if k != height:
+                self.body.append(move_many(self.nl + height, self.nl + k, n))
+            return
         if k == height and self.floor >= len(st) and all(type(e) is int for e in st[k:]):
             return
         for i in range(n):
             self.put(self.nl + height + i, st[k + i])
+
+    def prepare(self, l: int) -> None:
+        """Make ready for a branch on one way of several: traps happen before, and many values are in their slots.
+
+        Then the branch takes one move, however many branches take the same values.
+        """
+        self.spill(TRAPS)
+        n = self.labels[-1 - l].arity
+        if n > MAX_MOVES:
+            self.settle(len(self.stack) - n)
 
     def branch(self, l: int, offset: int) -> None:
         """Close the current block by a branch; what else is on the stack has been spilled."""

@@ -466,7 +466,7 @@ def br(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
 def br_if(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
     """Go to a label or on."""
     cond = low.stack.pop()
-    low.spill(TRAPS)
+    low.prepare(imms[0])
     taken, is_new = low.branch_block(imms[0])
     on = low.block()
     low.test(cond, taken, on, offset)
@@ -480,7 +480,7 @@ def br_table(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None
     """Go to one of many labels, each of which has one block here however often it is named."""
     labels, default = imms[0]
     index = low.stack.pop()
-    low.spill(TRAPS)
+    low.prepare(default)
     blocks = {l: low.branch_block(l) for l in sorted({*labels, default})}
     here = low.finish(BR_TABLE, offset)
     here.test = low.closure(index)

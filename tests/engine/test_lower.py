@@ -359,3 +359,32 @@ def test_a_paused_activation_is_plain_data():
     assert block.code.func is func
     assert registers == [None] * len(registers)
     assert activation.run() == [2]
+
+
+@pytest.mark.parametrize("n", [7, 8, 9, 40])
+def test_branches_carry_many_values(n, build):
+    types = " ".join(["i32"] * n)
+    values = " ".join(f"(i32.add (local.get $z) (i32.const {x}))" for x in range(n))
+    for branch in ("br 0", "br_if 0 (local.get $z)", "br_table 0 0 (local.get $z)", "return"):
+        text = f"""(func (export "f") (param $z i32) (result {types})
+          (block (result {types}) (i32.const 77) {values} ({branch}) (return)))"""
+        assert call(instance(text, build), "f", 5) == [5 + x for x in range(n)]
+
+
+def test_many_branches_of_many_values_take_little_memory():
+    import tracemalloc
+
+    n, m = 1000, 1000
+    names = [("block", 1), ("i32.const", 0), *[("local.get", 0)] * n, *[("local.get", 0), ("br_if", 0)] * m]
+    functype = RecType((SubType(True, (), FuncType((I32,), (I32,))),))
+    blocktype = RecType((SubType(True, (), FuncType((), (I32,) * n)),))
+    names += [("br", 0), "end", *["drop"] * (n - 1), "end"]
+    body = tuple(In(TABLE.by_name[name], tuple(imms))
+                 for name, *imms in ((x if isinstance(x, tuple) else (x,)) for x in names))  # fmt: skip
+    module = Module(types=(functype, blocktype), funcs=(0,), codes=(Code((), body),), exports=(Export("f", "func", 0),))
+    validate(module)
+    i = instantiate(Store(), module)
+    tracemalloc.start()
+    assert call(i, "f", 1) == 1
+    assert tracemalloc.get_traced_memory()[1] < 20 << 20
+    tracemalloc.stop()
