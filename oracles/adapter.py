@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 __all__ = [
-    "ACTIONS", "ADAPTERS", "ALL", "MAX_READ", "MAX_SLOTS", "PAGE", "REENTRY_LIMIT", "Adapter", "Answer", "Description",
-    "Numbering", "OracleId", "RefusingSession", "Session", "Stop", "Unavailable", "blocked", "count_of", "crc_pages",
-    "hex_of", "load", "refusal", "value_of", "values_of",
+    "ACTIONS", "ADAPTERS", "ALL", "IDS", "MAX_READ", "MAX_SLOTS", "PAGE", "REENTRY_LIMIT", "Adapter", "Answer",
+    "Description", "Numbering", "OracleId", "RefusingSession", "Session", "Stop", "Unavailable", "blocked", "count_of",
+    "crc_pages", "hex_of", "load", "refusal", "value_of", "values_of",
 ]  # fmt: skip
 
 ACTIONS = ("record", "mix", "mem.write", "mem.grow", "global.set", "table.set", "call", "trap")
@@ -375,7 +375,7 @@ def crc_pages(read: Callable[[int, int], bytes], size: int) -> dict[str, str]:
             continue
         for at in range(0, len(chunk), PAGE):
             page = chunk[at : at + PAGE]
-            if page != _ZERO_PAGE and any(page):
+            if page != _ZERO_PAGE and page.strip(b"\0"):
                 crc[str((base + at) // PAGE)] = f"{zlib.crc32(page):08x}"
     return crc
 
@@ -386,6 +386,10 @@ ADAPTERS: dict[str, str] = {
     "wasmer": "oracles.adapters.wasmer",
     "wasmer@1.1": "oracles.adapters.wasmer1",
 }
+IDS: tuple[str, ...] = (
+    "reference", "wasmtime", "wasmtime:none", "wasmtime:winch", "wasmtime:pulley", "wasmer", "wasmer@1.1:cranelift",
+    "wasmer@1.1:singlepass",
+)  # fmt: skip
 
 
 def load(oracle_id: str) -> Adapter:

@@ -152,7 +152,9 @@ def _values(*values: Value) -> tuple[Any, Any]:
 
 def _check(name: str, *steps: tuple[Step, tuple[Any, Any]], needs: str = "", **fields: Any) -> Check:
     modules = {s["module"]: binary(s["module"]) for s, _ in steps if "module" in s.args and s["module"] in _KNOWN}
-    plan = Plan(tuple(s for s, _ in steps), {**modules, **fields.pop("modules", {})}, **fields)
+    features = ("mvp", "mutable-globals", *(n.partition(":")[2] for n in needs.split() if n.startswith("feature:")))
+    modules.update(fields.pop("modules", {}))
+    plan = Plan(tuple(s for s, _ in steps), modules, features=features, **fields)
     return Check(name, plan, tuple(e for _, e in steps), frozenset(needs.split()))
 
 

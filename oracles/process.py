@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import psutil
 
+from oracles import side
 from oracles.adapter import Description, OracleId, Unavailable
 from oracles.outcome import Crashed, Exhausted, Outcome, OutcomeError, Record, TimedOut, Unsupported
 from oracles.protocol import Frames, ProtocolError, pack, read_hello
@@ -65,7 +66,7 @@ class _Ended(Exception):
 class _Worker:
     """One process with its pipes; ``inbox`` holds messages that have arrived, ``failure`` what came after them."""
 
-    def __init__(self, oracle_id: str, command: Sequence[str], budget: Budget) -> None:
+    def __init__(self, oracle_id: str, command: Sequence[str], root: Path, budget: Budget) -> None:
         self.directory = tempfile.mkdtemp(prefix="wfuzz-worker-")
         plan_r, self.to_worker = os.pipe()
         self.from_worker, record_w = os.pipe()
@@ -79,7 +80,7 @@ class _Worker:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 cwd=self.directory,
-                env=self._environment(),
+                env=self._environment(root),
                 pass_fds=(plan_r, record_w, bell_w),
                 process_group=0,
             )
@@ -106,13 +107,13 @@ class _Worker:
         self.received = 0
         self.tail = b""
 
-    def _environment(self) -> dict[str, str]:
+    def _environment(self, root: Path) -> dict[str, str]:
         return {
             "PATH": os.defpath,
             "HOME": self.directory,
             "TMPDIR": self.directory,
             "LANG": "C.UTF-8",
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": str(root),
             "PYTHONSAFEPATH": "1",
             "PYTHONHASHSEED": "0",
         }
@@ -216,7 +217,8 @@ class Oracle:
             self._start_once()
 
     def _start_once(self) -> None:
-        worker = _Worker(self.id, self._command or _command(self.id), self.budget)
+        command, root = _command(self.id) if self._command is None else (self._command, ROOT)
+        worker = _Worker(self.id, command, root, self.budget)
         self.starts += 1
         self._worker = worker
         try:
@@ -410,7 +412,9 @@ class Oracle:
         return Crashed(-status if status < 0 else None, text or f"exit status {status}")
 
 
-def _command(oracle_id: str) -> list[str]:
-    """Return the command that starts a worker of ours."""
-    OracleId.parse(oracle_id)
-    return [sys.executable, "-m", "oracles.worker"]
+def _command(oracle_id: str) -> tuple[list[str], Path]:
+    """Return the command that starts a worker of ours and the directory of its ``oracles``."""
+    base = OracleId.parse(oracle_id).base
+    if base in side.ENVIRONMENTS:
+        return side.worker(base)
+    return [sys.executable, "-m", "oracles.worker"], ROOT
