@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from engine.errors import InvalidError, WasmError, Where
+from engine.errors import InvalidError, UnsupportedError, WasmError, Where
 from engine.instructions.model import Control, Region
 from engine.matching import matches, matches_results
 from engine.types import Arrow, NumType, RefType, TypeVar, VecType
@@ -28,7 +28,11 @@ if TYPE_CHECKING:
 
     from .context import Context
 
-__all__ = ["BOTTOM", "check_body"]
+__all__ = ["BOTTOM", "MAX_OPERANDS", "check_body"]
+
+# An implementation limit: a call of two bytes may push a thousand results.  Looked at where one instruction may push
+# many; anything else needs an instruction per operand.
+MAX_OPERANDS = 1_000_000
 
 
 class _Bottom:
@@ -152,7 +156,9 @@ class _Walker:
         if vals[frame.height :] != list(frame.results):
             self.pop_types(frame.results, row)
             if len(vals) != frame.height:
-                raise InvalidError(f"type mismatch: values remain on the stack at {row.name}: {vals[frame.height :]}")
+                rest = vals[frame.height :]
+                shown = ", ".join([*map(str, rest[:8]), *["..."] * (len(rest) > 8)])
+                raise InvalidError(f"type mismatch: values remain on the stack at {row.name}: {shown}")
         del vals[frame.height :]
         if self.unset is not None:
             self.forget_locals(len(self.frames))
@@ -258,6 +264,8 @@ def check_body(
                         walker.track_local(row, x)
                 elif how == RULE:
                     _, pops, n, pushes, diverges = arrows.get((row, imms)) or _of_rule(c, row, imms)
+                    if len(vals) > MAX_OPERANDS:
+                        raise UnsupportedError(f"more than {MAX_OPERANDS} operands")
                 elif how == LABEL:
                     x = imms[0]
                     ts = labels[-1 - x] if x < len(labels) else c.label(x)
@@ -283,6 +291,8 @@ def check_body(
                     continue
                 elif how == OPEN:
                     _, pops, n, pushes, diverges = arrows.get((row, imms)) or _of_rule(c, row, imms)
+                    if len(vals) > MAX_OPERANDS:
+                        raise UnsupportedError(f"more than {MAX_OPERANDS} operands")
                 elif how == ELSE:
                     walker.else_(row)
                     continue

@@ -162,3 +162,19 @@ def test_what_is_accepted_can_be_written_and_read_again():
         data = encode(m)
         assert encode(decode(data)) == data
         validate(decode(data))
+
+
+def test_operands_by_the_thousand_are_bounded():
+    many = b"\x60\0" + u(1000) + b"\x7f" * 1000
+    for n, expected in ((900, "InvalidError"), (5000, "UnsupportedError")):
+        body = b"\0" + b"\x10\0" * n + b"\x0b"
+        data = module(section(1, b"\2", many, b"\x60\0\0"), section(2, b"\1\0\0\0\0"), section(3, b"\1\1"),
+                      section(10, b"\1", u(len(body)), body))  # fmt: skip
+        assert judge(data) == expected
+        assert peak_bytes(data) < 40_000_000
+
+
+def test_messages_do_not_grow_with_the_stack():
+    with pytest.raises(InvalidError, match=r"i32, i32, \.\.\. \(func 0") as caught:
+        validate(decode(func(b"\x41\0" * 10_000 + b"\x0b")))
+    assert len(str(caught.value)) < 300
