@@ -17,7 +17,7 @@ from engine.execution.rules import RULES, call_indirect, resolve
 from engine.instructions import TABLE
 from engine.instructions.memory import load_n
 from engine.numerics.ints import ishr_s, signed
-from engine.types import I32, I64
+from engine.types import I32
 from oracles.adapters.reference import PLANTS
 
 if TYPE_CHECKING:
@@ -152,17 +152,16 @@ def local_tee(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> Non
     RULES["local.set"](low, p, imms, offset)
 
 
-def _loose(table: TableInst, i: int, expected: DefType) -> Any:
-    """Integers of both widths are taken for one type."""
+def _cached(table: TableInst, i: int, expected: DefType) -> Any:
+    """A wrong type does not trap: the call goes to the first function of the right type, as from a stale cache."""
     func = table.elems[i] if i < len(table.elems) else None
+    if func is not None and func.type is not expected:
+        fitting = (f for f in table.elems if f is not None and f.type is expected)
+        func = next(fitting, None)
+    return resolve(table, i, expected) if func is None else func
 
-    def shape(deftype: Any) -> list[list[Any]]:
-        return [[I32 if t is I64 else t for t in ts] for ts in (deftype.comp.params, deftype.comp.results)]
 
-    return func if func is not None and shape(func.type) == shape(expected) else resolve(table, i, expected)
-
-
-_loose_call = partial(call_indirect, resolve=_loose)
+_cached_call = partial(call_indirect, resolve=_cached)
 
 
 def _marked(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:

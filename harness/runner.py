@@ -140,6 +140,13 @@ class Runner:
             thread.shutdown()
             oracle.close()
 
+    def drop(self, oracle_id: str) -> None:
+        """Do without an oracle from now on."""
+        n = next(n for n, o in enumerate(self.oracles) if o.id == oracle_id)
+        thread, oracle = self._threads.pop(n), self.oracles.pop(n)
+        thread.submit(oracle.close).result()
+        thread.shutdown()
+
     def descriptions(self) -> list[Any]:
         """Return every oracle's description, starting the workers at the same time; Unavailable passes through."""
         futures = [t.submit(_describe, o) for t, o in zip(self._threads, self.oracles, strict=True)]

@@ -20,6 +20,7 @@ from engine.instructions import TABLE
 from engine.instructions.model import Control
 from engine.module import In
 from engine.types import NumType, RefType, TypeVar
+from engine.values import to_bits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -76,10 +77,10 @@ class _Open:
     dead: bool = False
 
 
-def constant(t: ValType) -> In | None:
-    """Return the instruction that pushes zero or null, or None for a type without a default."""
+def constant(t: ValType, simple: int = 0) -> In | None:
+    """Return the instruction that pushes 0 or 1 (or null), or None for a type without a default."""
     if isinstance(t, NumType):
-        return In(_BY_NAME[f"{t}.const"], (0,))
+        return In(_BY_NAME[f"{t}.const"], (to_bits(t, float(simple) if t.is_float else simple),))
     if isinstance(t, RefType) and t.null:
         return In(_BY_NAME["ref.null"], (t.heap,))
     return None
@@ -245,9 +246,10 @@ def _statements(body: Expr, found: list[Segment]) -> Iterator[list[In]]:
 
 def _replacements(body: Expr, segment: Segment) -> Iterator[list[In]]:
     before, after = body[: segment.start], body[segment.end :]
-    defaults = [constant(t) for t in segment.types]
-    if None not in defaults and tuple(defaults) != body[segment.start : segment.end]:
-        yield [*before, *(d for d in defaults if d is not None), *after]
+    for simple in (0, 1):
+        constants = [constant(t, simple) for t in segment.types]
+        if None not in constants:
+            yield [*before, *(c for c in constants if c is not None), *after]
     for inner in segment.inner:
         if inner.types == segment.types:
             yield [*before, *body[inner.start : inner.end], *after]

@@ -58,8 +58,9 @@ class ModuleReducer:
             before = self.plan.modules[self.name]
             self.drop_customs()
             self.empty_bodies()
-            self.simplify_bodies()
             self.drop_lists()
+            self.drop_unused()
+            self.simplify_bodies()
             self.drop_unused()
             self.drop_locals()
             if self.plan.modules[self.name] == before:
