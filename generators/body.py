@@ -22,7 +22,7 @@ from engine.types import F32, I32, FuncType, NumType, ValType
 from generators.build import ELSE, END, const, default_expr, instr
 from generators.immediates import fill
 from generators.operands import aimed, tame
-from generators.palette import Choices, Role, list_options
+from generators.palette import Choices, Role
 from generators.values import choose_bits, choose_sharp
 
 if TYPE_CHECKING:
@@ -62,32 +62,23 @@ class Body:
         self.budget = self.profile.instructions
         self.uses_work = False
         self._temporaries: dict[ValType, int] = {}
-        c = module.context.function(self.functype, [(1, t) for t in declared])
-        options = list(list_options(module.palette.local_rows, c))
-        self.local_leaves = {
-            t: Choices(o for o in options if o.pushes == (t,) and not o.pops) for t in set(self.locals)
-        }
-        self.local_tees = {t: Choices(o for o in options if o.pushes == (t,) and o.pops) for t in set(self.locals)}
-        self.local_sets = {t: Choices(o for o in options if not o.pushes and o.pops == (t,)) for t in set(self.locals)}
-        self._list_calls()
+        of_type: dict[ValType, list[Option]] = {}
+        for x, t in enumerate(self.locals):
+            of_type.setdefault(t, []).extend(module.palette.of_local(x, t))
+        self.local_leaves = {t: Choices(o for o in found if not o.pops) for t, found in of_type.items()}
+        self.local_tees = {t: Choices(o for o in found if o.pops and o.pushes) for t, found in of_type.items()}
+        self.local_sets = {t: Choices(o for o in found if not o.pushes) for t, found in of_type.items()}
+        self._calls: dict[tuple[bool, ValType | None], Choices] = {}
 
-    def _list_calls(self) -> None:
-        may = self.module.may_call
-        calls = [self._likely(o) for o in self.module.palette.calls]
-        self.calls = {loop: Choices(o for o in calls if may(self.index, o, loop)) for loop in (False, True)}
-        self.call_producers = {
-            loop: {
-                t: Choices(o for o in choices.options if o.pushes == (t,)) for t in {p for o in calls for p in o.pushes}
-            }
-            for loop, choices in self.calls.items()
-        }
-
-    def _likely(self, option: Option) -> Option:
-        """Return the option, made rare if it is an indirect call for which no slot holds a function."""
-        indirect = [i.name for i in option.row.imms] == ["typeidx", "tableidx"]
-        if not indirect or self.module.slots(option.imms[1], option.imms[0]):
-            return option
-        return option._replace(weight=max(1, option.weight // 50))
+    def calls(self, t: ValType | None = None) -> Choices:
+        """Return the calls that may be made here, those that push one ``t`` if there is a ``t``."""
+        in_loop = self.trips > 1
+        found = self._calls.get((in_loop, t))
+        if found is None:
+            may = self.module.may_call
+            options = [o for o in self.module.calls if t is None or o.pushes == (t,)]
+            found = self._calls[in_loop, t] = Choices(o for o in options if may(self.index, o, in_loop))
+        return found
 
     # -- whole function
 
@@ -155,7 +146,7 @@ class Body:
         self.consume(t)
 
     def _call(self, _: int) -> None:
-        calls = self.calls[self.trips > 1]
+        calls = self.calls()
         if calls:
             option = calls.choose(self.source)
             self.option(option, self.profile.expression_depth - 1)
@@ -346,7 +337,7 @@ class Body:
     def _operation(self, t: ValType, depth: int) -> None:
         source = self.source
         if source.chance(8):
-            calls = self.call_producers[self.trips > 1].get(t)
+            calls = self.calls(t)
             if calls:
                 self.option(calls.choose(source), depth - 1)
                 return

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from generators.palette import Option
     from generators.source import Source
 
-__all__ = ["domain", "fill", "fills"]
+__all__ = ["domain", "fill", "fills", "is_context_free"]
 
 
 _DOMAINS: dict[str, Callable[[Context], Sequence[Any]]] = {
@@ -42,6 +42,14 @@ _DOMAINS: dict[str, Callable[[Context], Sequence[Any]]] = {
     "f32": lambda _: (0,),
     "f64": lambda _: (0,),
 }
+
+
+_CONTEXT_FREE = frozenset({"heaptype", "valtypes", "i32", "i64", "f32", "f64"})
+
+
+def is_context_free(row: Instr) -> bool:
+    """Tell whether the immediates of ``row`` name nothing of a module, so that its types are the same in all."""
+    return all(imm.name in _CONTEXT_FREE for imm in row.imms)
 
 
 def domain(row: Instr, c: Context) -> Iterable[tuple[Any, ...]]:

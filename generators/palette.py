@@ -1,16 +1,16 @@
 """What can be emitted where: every row of the table, asked for its type under a context, indexed by what it pushes.
 
 An :class:`Option` is a row with the immediates that typing sees, and its arrow without type variables. Options of a
-module (numerics, memory, globals, calls) are listed once; options over locals once per function. ``roles`` say
-which operands are addresses, indices or lengths, read off ``reads``, ``writes`` and ``bulk`` of the row: a body
-aims such operands.
+module (globals, tables, calls) are listed once per module; those that a few types determine (numerics, memory
+accesses, locals) once and for all. ``roles`` say which operands are addresses, indices or lengths, read off ``reads``,
+``writes`` and ``bulk`` of the row: a body aims such operands.
 """
 
 from __future__ import annotations
 
 from enum import Enum
 from functools import cache
-from itertools import accumulate, chain
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.errors import InvalidError
@@ -18,14 +18,14 @@ from engine.instructions import TABLE
 from engine.instructions.model import Control, Effect, Region
 from engine.matching import matches
 from engine.types import EXTERNREF, F32, F64, FUNCREF, I32, I64, Arrow, TypeVar, ValType
-from generators.immediates import domain, fills
+from engine.validation.context import Context
+from generators.immediates import domain, fills, is_context_free
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from engine.features import FeatureSet
     from engine.instructions.model import Instr
-    from engine.validation.context import Context
     from generators.profile import Profile
     from generators.source import Source
 
@@ -62,13 +62,17 @@ class Option(NamedTuple):
 
 
 class Choices:
-    """Options with their weights, to be drawn from a source."""
+    """Options with their weights, to be drawn from a source; those of ``first`` come before the others."""
 
     __slots__ = ("_cumulative", "options")
 
-    def __init__(self, options: Iterable[Option]) -> None:
+    def __init__(self, options: Iterable[Option], first: Choices | None = None) -> None:
         self.options = [o for o in options if o.weight > 0]
-        self._cumulative = list(accumulate(o.weight for o in self.options))
+        self._cumulative = list(accumulate([o.weight for o in self.options]))
+        if first:
+            total = first._cumulative[-1]
+            self.options = first.options + self.options
+            self._cumulative = first._cumulative + [total + w for w in self._cumulative]
 
     def __bool__(self) -> bool:
         return bool(self.options)
@@ -78,8 +82,9 @@ class Choices:
         return self.options[source.weighted(self._cumulative)]
 
 
-def _roles(row: Instr, pops: tuple[Any, ...], width: int) -> tuple[Role, ...]:
-    roles = [Role.VALUE] * len(pops)
+@cache
+def _roles(row: Instr, arity: int, is_access: bool) -> tuple[Role, ...]:
+    roles = [Role.VALUE] * arity
     place = Role.ADDRESS if Region.MEMORY in row.reads | row.writes else Role.INDEX
     if row.bulk is not None:
         grows = len(row.traps) == 0
@@ -88,9 +93,9 @@ def _roles(row: Instr, pops: tuple[Any, ...], width: int) -> tuple[Role, ...]:
             roles[0] = place
             if row.reads:
                 roles[1] = Role.SEGMENT if Region.SEGMENT in row.reads else place
-    elif width:
+    elif is_access:
         roles[0] = Role.ADDRESS
-    elif Region.TABLE in row.reads | row.writes and pops:
+    elif Region.TABLE in row.reads | row.writes and arity:
         roles[-1 if row.control is Control.CALL else 0] = Role.INDEX
     return tuple(roles)
 
@@ -110,17 +115,19 @@ def _width(row: Instr, c: Any, imms: tuple[Any, ...]) -> int:
     return 0
 
 
-def _instances(arrow: Arrow) -> Iterator[Arrow]:
+@cache
+def _instances(arrow: Arrow) -> tuple[Arrow, ...]:
     """Return the arrow for each choice of its type variable, or itself."""
     variables = {t for t in (*arrow.pops, *arrow.pushes) if isinstance(t, TypeVar)}
     if not variables:
-        yield arrow
-        return
+        return (arrow,)
     (variable,) = variables
-    for t in _BOUNDS[variable.bound]:
-        yield Arrow(
+    return tuple(
+        Arrow(
             tuple(t if p is variable else p for p in arrow.pops), tuple(t if p is variable else p for p in arrow.pushes)
         )
+        for t in _BOUNDS[variable.bound]
+    )
 
 
 def list_options(rows: Iterable[Instr], c: Any) -> Iterator[Option]:
@@ -137,32 +144,67 @@ def list_options(rows: Iterable[Instr], c: Any) -> Iterator[Option]:
         for imms, a in found:
             width = _width(row, c, imms)
             weight = max(1, row.weight // len(found))
-            yield Option(row, imms, a.pops, a.pushes, _roles(row, a.pops, width), width, fills(row), weight)
+            yield Option(row, imms, a.pops, a.pushes, _roles(row, len(a.pops), width > 0), width, fills(row), weight)
 
 
 class _Rows:
-    """The rows of a profile by what their types depend on; the same for every module."""
+    """The rows of a profile by what their types depend on, and the options that many modules share."""
 
     def __init__(self, features: FeatureSet, nan: str) -> None:
         rows = [r for r in TABLE if r.feature in features and not (r.nan and nan == "none")]
         self.local = [r for r in rows if Region.LOCAL in r.reads | r.writes]
         self.calls = [r for r in rows if r.control is Control.CALL]
         plain = [r for r in rows if r.control is None and r.weight > 0 and r not in self.local]
-        static = [r for r in plain if isinstance(r.type, Arrow)]
+        free = [r for r in plain if is_context_free(r)]
         self.memory = [r for r in plain if r.imms and {i.name for i in r.imms} <= {"memarg", "memidx"}]
-        self.other = [r for r in plain if r not in static and r not in self.memory]
-        self.static = [o for o in list_options(static, None) if o.pushes or o.row.effect is not Effect.PURE]  # no drop
-        self._of_memories: dict[tuple[ValType, ...], list[Option]] = {}
+        self.indexed = [r for r in plain if r not in free and r not in self.memory]
+        self.free = [o for o in list_options(free, Context(features)) if o.pushes or o.row.effect is not Effect.PURE]
+        self._of_memories: dict[tuple[ValType, ...], _Sorted] = {}
+        self._of_locals: dict[tuple[int, ValType], list[Option]] = {}
 
-    def memory_options(self, c: Context) -> list[Option]:
-        """Return the options of the memories of a module, which their address types determine."""
+    def shared(self, c: Context) -> _Sorted:
+        """Return the options that the memories of a module determine, by their address types."""
         key = tuple(m.addrtype for m in c.mems)
         if key not in self._of_memories:
-            self._of_memories[key] = list(list_options(self.memory, c))
+            self._of_memories[key] = _Sorted([*self.free, *list_options(self.memory, c)])
         return self._of_memories[key]
+
+    def of_local(self, x: int, t: ValType) -> list[Option]:
+        """Return the options of local ``x``, which its type determines."""
+        if (x, t) not in self._of_locals:
+            c = Context()
+            c.locals = (t,) * (x + 1)
+            found = [o for o in list_options(self.local, c) if o.imms == (x,)]
+            self._of_locals[x, t] = [o._replace(weight=o.row.weight) for o in found]
+        return self._of_locals[x, t]
 
 
 _rows = cache(_Rows)
+
+
+class _Sorted:
+    """Options by what they are good for (see :class:`Palette`), behind those of ``first``."""
+
+    producers: dict[ValType, Choices]
+    leaves: dict[ValType, Choices]
+    effects: Choices
+
+    def __init__(self, options: Iterable[Option], first: _Sorted | None = None) -> None:
+        producers: dict[ValType, list[Option]] = {t: [] for t in VALUES}
+        leaves: dict[ValType, list[Option]] = {t: [] for t in VALUES}
+        effects: list[Option] = []
+        for option in options:
+            if not option.pushes:
+                effects.append(option)
+            elif len(option.pushes) == 1:
+                into = producers if option.pops else leaves
+                pushed = option.pushes[0]
+                for t in (pushed,) if pushed in into else VALUES:
+                    if matches(pushed, t):
+                        into[t].append(option)
+        self.producers = {t: Choices(found, first.producers[t] if first else None) for t, found in producers.items()}
+        self.leaves = {t: Choices(found, first.leaves[t] if first else None) for t, found in leaves.items()}
+        self.effects = Choices(effects, first.effects if first else None)
 
 
 class Palette:
@@ -172,20 +214,7 @@ class Palette:
     def __init__(self, c: Context, profile: Profile, allowed: Callable[[Option], bool]) -> None:
         """``allowed`` refuses what would break a promise of the module, such as its termination."""
         rows = _rows(profile.features, profile.nan)
-        self.local_rows = rows.local
+        self.of_local = rows.of_local
         self.calls = list(list_options(rows.calls, c))
-        producers: dict[ValType, list[Option]] = {t: [] for t in VALUES}
-        leaves: dict[ValType, list[Option]] = {t: [] for t in VALUES}
-        effects: list[Option] = []
-        for option in chain(rows.static, rows.memory_options(c), filter(allowed, list_options(rows.other, c))):
-            if not option.pushes:
-                effects.append(option)
-            elif len(option.pushes) == 1:
-                into = producers if option.pops else leaves
-                pushed = option.pushes[0]
-                for t in (pushed,) if pushed in into else VALUES:
-                    if matches(pushed, t):
-                        into[t].append(option)
-        self.producers = {t: Choices(found) for t, found in producers.items()}
-        self.leaves = {t: Choices(found) for t, found in leaves.items()}
-        self.effects = Choices(effects)
+        found = _Sorted(filter(allowed, list_options(rows.indexed, c)), rows.shared(c))
+        self.producers, self.leaves, self.effects = found.producers, found.leaves, found.effects

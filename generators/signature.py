@@ -60,6 +60,7 @@ class Signatures:
         self.module = self.assemble()
         self.context = Context.of_module(self.module, profile.features)
         self.palette = Palette(self.context, profile, self._allowed)
+        self.calls = [self._likely(o) for o in self.palette.calls]
 
     # -- choices
 
@@ -191,6 +192,12 @@ class Signatures:
             escaping: int = option.imms[kinds.index("funcidx")]
             return self.flags[escaping] != "plain"
         return Region.GLOBAL not in option.row.writes or bool(option.imms[0] != self.work)
+
+    def _likely(self, call: Option) -> Option:
+        """Return the call, made rare if it is an indirect one for which no slot holds a function."""
+        if Region.TABLE not in call.row.reads or self.slots(call.imms[1], call.imms[0]):
+            return call
+        return call._replace(weight=max(1, call.weight // 50))
 
     def sink(self, t: ValType) -> int | None:
         """Return a mutable global of type ``t`` that takes values nobody wants, or None."""

@@ -370,13 +370,17 @@ class _Walk:
                 self.differ("R5", i, f"table {name} element {n}", "table contents", *_values(x, y))
 
 
+_OPEN = frozenset({"text", "where", "ms"})  # fields of an outcome that two runs need not share
+
+
 def canonical(plan: Plan, records: Sequence[Record]) -> Iterator[dict[str, Any]]:
     """Yield the plain data of each record that two runs of one engine must share: no times, no wording, no places."""
     for record in records:
         data = record.to_json()
         data.pop("us", None)
-        for name in ("text", "where", "ms"):
-            data["outcome"].pop(name, None)
+        outcome = data["outcome"]
+        for name in _OPEN & outcome.keys():
+            del outcome[name]
         if "data" in data and 0 <= record.step < len(plan.steps):
             data["data"] = {k: data["data"][k] for k in ("value", "bytes", "instances", "trace") if k in data["data"]}
         yield data

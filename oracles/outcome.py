@@ -11,7 +11,7 @@ counts adds ``executed`` (instructions) to call and instantiate; it is reported,
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Dict, Mapping, Optional, Tuple, Type
 
 __all__ = [
@@ -102,6 +102,7 @@ class Blocked:
 
 _ALL = (Returned, Trapped, Threw, HostError, Rejected, Exhausted, Crashed, TimedOut, Unsupported, Blocked)
 OUTCOMES: Dict[str, Type[Any]] = {c.__name__.lower(): c for c in _ALL}
+_KINDS: Dict[Type[Any], str] = {cls: kind for kind, cls in OUTCOMES.items()}
 Outcome = Any  # one of OUTCOMES.values(); a Union in an annotation would name them all again
 
 
@@ -115,8 +116,8 @@ class Record:
     us: int = 0
 
     def to_json(self) -> Dict[str, Any]:
-        out = {f.name: getattr(self.outcome, f.name) for f in fields(self.outcome)}
-        record: Dict[str, Any] = {"step": self.step, "outcome": {"kind": type(self.outcome).__name__.lower(), **out}}
+        outcome = {"kind": _KINDS[type(self.outcome)], **vars(self.outcome)}
+        record: Dict[str, Any] = {"step": self.step, "outcome": outcome}
         if self.data is not None:
             record["data"] = self.data
         if self.us:

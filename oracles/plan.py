@@ -186,15 +186,23 @@ def _limits(data: Any) -> Limits:
     return Limits(**data)
 
 
+_FIELDS = {
+    kind: (frozenset(step_fields(kind)), frozenset(f for f in fields if not f.endswith("?")))
+    for kind, fields in STEP_KINDS.items()
+}
+
+
 def _step(data: Any) -> Step:
     if not isinstance(data, dict) or not isinstance(data.get("kind"), str):
         raise PlanError("a step is an object with a kind")
-    args = {k: v for k, v in data.items() if k != "kind"}
-    names = step_fields(data["kind"])
-    required = [f for f in STEP_KINDS[data["kind"]] if not f.endswith("?")]
-    if not set(args) <= set(names) or not set(required) <= set(args):
-        raise PlanError(f"a step of kind {data['kind']} has the fields {', '.join(STEP_KINDS[data['kind']])}")
-    return Step(data["kind"], args)
+    args = dict(data)
+    kind = args.pop("kind")
+    if kind not in _FIELDS:
+        raise PlanError(f"unknown step kind {kind!r}")
+    allowed, required = _FIELDS[kind]
+    if not required <= args.keys() <= allowed:
+        raise PlanError(f"a step of kind {kind} has the fields {', '.join(STEP_KINDS[kind])}")
+    return Step(kind, args)
 
 
 def _host(data: Any) -> HostFunc:

@@ -39,6 +39,7 @@ PROTOCOL = 1
 FRAME_CAP = 32 << 20  # bytes of one frame
 MAX_DEPTH = 32  # nested arrays and objects
 MAX_DIGITS = 20  # of an integer
+_SPACE = " \t\r\n"  # what JSON allows around a value
 _LENGTH = struct.Struct("<I")
 _NO_BRACKETS = bytes(b for b in range(256) if b not in b"[]{}")
 _PAIR = re.compile(rb"\[\]|\{\}")
@@ -75,7 +76,10 @@ def loads(data: bytes) -> dict[str, Any]:
     if not _is_shallow(data):
         raise ProtocolError(f"nested deeper than {MAX_DEPTH}")
     try:
-        message = _DECODER.decode(data.decode())
+        text = data.decode().strip(_SPACE)
+        message, end = _DECODER.raw_decode(text)
+        if end != len(text):
+            raise ValueError("more than one value")
     except (ValueError, RecursionError) as e:
         raise ProtocolError(f"not JSON: {type(e).__name__}: {str(e)[:100]}") from e
     if not isinstance(message, dict):

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Line", "isolate", "main", "serve"]
 
 _PR_SET_PDEATHSIG = 1
+_GC_THRESHOLDS = (20_000, 10, 10)  # a plan leaves one knot of objects; looking for it once a plan is enough
 _RING_BYTES = 16 << 10  # sent without a ring; well below what a pipe holds
 
 
@@ -137,6 +138,7 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*_GC_THRESHOLDS)
     line.send({**hello(description), "bell": options.bell is not None})
     try:
         serve(adapter, options.source, line)

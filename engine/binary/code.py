@@ -301,8 +301,9 @@ def write_expr(expr: Expr) -> bytes:
     out = bytearray()
     for row, imms, _ in expr:
         out += _opcode(row)
-        for kind, value in zip(row.imms, imms, strict=True):
-            out += kind.write(value)
+        if imms or row.imms:
+            for kind, value in zip(row.imms, imms, strict=True):
+                out += kind.write(value)
     return bytes(out)
 
 

@@ -302,7 +302,7 @@ class ReferenceSession(Session):
 
 def _reader(mem: MemInst) -> Callable[[int, int], bytes]:
     data = mem.data
-    return lambda at, n: bytes(data[at : at + n])
+    return lambda at, n: bytes(memoryview(data)[at : at + n])
 
 
 class ReferenceAdapter:

@@ -82,6 +82,7 @@ class WasmtimeSession(Session):
         limits = plan.limits
         api.wasmtime_store_limiter(self.store, limits.memory_pages << 16, limits.table_elements, -1, -1, -1)
         self.values = Values(api, self.context)
+        self.cell = ctypes.create_string_buffer(VAL_SIZE)  # for one value at a time, between engine and ``values``
         self.compiled: dict[str, int] = {}
         self.host_items: dict[str, ctypes.Array[ctypes.c_char]] = {}
         self.host_keys: list[int] = []
@@ -375,9 +376,8 @@ class WasmtimeSession(Session):
         return Returned(), {"value": list(self._global(export))}
 
     def _global(self, export: Export) -> Value:
-        cell = ctypes.create_string_buffer(VAL_SIZE)
-        self.api.wasmtime_global_get(self.context, export.address, cell)
-        return self.values.take(cell)
+        self.api.wasmtime_global_get(self.context, export.address, self.cell)
+        return self.values.take(self.cell)
 
     def step_set(self, step: Step) -> Answer:
         export = self._export(step, GLOBAL)
@@ -479,7 +479,7 @@ class WasmtimeSession(Session):
         size = self.api.wasmtime_table_size(self.context, export.address)
         if size > MAX_SLOTS:
             raise Stop(Exhausted("memory", f"a table of {size} slots is not shown"))
-        cell = ctypes.create_string_buffer(VAL_SIZE)
+        cell = self.cell
         out: list[list[Any]] = []
         for i in range(size):
             self.api.wasmtime_table_get(self.context, export.address, i, cell)
