@@ -183,6 +183,7 @@ def test_too_many_members_are_refused(tmp_path, monkeypatch):
         b"\xfd7zXZ\x00rubbish",
         b"BZhrubbish",
     ],
+    ids=["cut gz", "cut xz", "no tar in gz", "no tar in xz", "cut zip", "rubbish xz", "rubbish bz2"],
 )
 def test_a_broken_archive_is_one_sentence(tmp_path, data):
     path = tmp_path / "broken"
@@ -250,7 +251,7 @@ def test_a_length_that_is_not_announced_is_fine(tmp_path, server):
     assert installed(tmp_path / "suite") == FILES
 
 
-@pytest.mark.parametrize("page", [404, 500, (10_000, b"short"), b"", b"<html>not an archive</html>"])
+@pytest.mark.parametrize("page", [404, 500, (10_000, b"short"), b"", b"<html>not an archive</html>"], ids=str)
 def test_a_server_that_gives_something_else_is_one_sentence(tmp_path, server, page):
     server.pages = {"/a": page}
     with pytest.raises(SuiteError, match=r"cannot be downloaded|ended after|missing or not as pinned"):
