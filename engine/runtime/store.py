@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from engine.runtime.instance import Caller
     from engine.types import DefType, GlobalType, MemType, RefType, TableType, TagType
 
-__all__ = ["Config", "Store"]
+__all__ = ["MAX_ACTIVATIONS", "Config", "Store"]
+
+MAX_ACTIVATIONS = 2_000  # a host function written in C may take a KiB or two of the interpreter's stack
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,8 @@ class Config:
     ``ExhaustionError``, growth beyond gives -1.  ``max_depth`` bounds the nesting of Wasm calls and ``max_activations``
     that of calls from the host into Wasm; both end with "call stack exhausted".  ``max_instances`` bounds
     instantiations.  ``build`` and ``fuel_model`` are execution's; None means the default ones.
+
+    An activation may spend stack of the interpreter itself, which ends the process where it ends: hence the ceiling.
     """
 
     max_memory_pages: int = 65536
@@ -42,6 +46,10 @@ class Config:
     max_instances: int = 10_000
     build: Any = None
     fuel_model: Any = None
+
+    def __post_init__(self) -> None:
+        if self.max_activations > MAX_ACTIVATIONS:
+            raise ValueError(f"max_activations is at most {MAX_ACTIVATIONS}, not {self.max_activations}")
 
 
 class Store:

@@ -48,12 +48,14 @@ if TYPE_CHECKING:
 
     from .features import Gate
 
-__all__ = ["MAX_LOCALS", "MAX_RESULTS", "MAX_SUBTYPING_DEPTH", "validate"]
+__all__ = ["MAX_LOCALS", "MAX_RESULTS", "MAX_SUBTYPING_DEPTH", "MAX_TABLES", "validate"]
 
-# Implementation limits, those of the web embedding: without them a small module can ask for quadratic work.
+# Implementation limits, those of the web embedding: without them a small module can ask for quadratic work
+# or very much memory.
 MAX_LOCALS = 50_000
 MAX_RESULTS = 1_000  # parameters, and results
 MAX_SUBTYPING_DEPTH = 63
+MAX_TABLES = 100  # each of which is filled when it is made
 
 _FUNCTIONS = ref(False, FUNC)
 
@@ -175,6 +177,7 @@ def _check_definitions(m: Module, c: Context) -> None:
         _func_comp(deftype)
     if len(c.tables) > 1:
         c.gate.require(REFERENCE_TYPES, "multiple tables")
+        _limit("tables", len(c.tables), MAX_TABLES)
     if len(c.mems) > 1:
         c.gate.require(MULTI_MEMORY, "multiple memories")
     for table in m.tables:

@@ -178,3 +178,9 @@ def test_messages_do_not_grow_with_the_stack():
     with pytest.raises(InvalidError, match=r"i32, i32, \.\.\. \(func 0") as caught:
         validate(decode(func(b"\x41\0" * 10_000 + b"\x0b")))
     assert len(str(caught.value)) < 300
+
+
+def test_tables_of_a_module_are_bounded():
+    table = b"\x70\0\1"
+    assert judge(module(section(4, u(100), table * 100))) == "valid"
+    assert judge(module(section(4, u(101), table * 101))) == "UnsupportedError"

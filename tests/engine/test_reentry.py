@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
-from engine import Store, Trap, TrapKind, instantiate, invoke
+from engine import Config, ExhaustionError, Store, Trap, TrapKind, instantiate, invoke
+from engine.runtime.store import MAX_ACTIVATIONS
 from engine.types import FuncType
 from tests.support.wasm import call, wat
 
@@ -42,3 +45,24 @@ def test_fuel_spent_inside_a_host_function_that_raised_stays_spent():
         call(inner, "f")
     assert spent == 3 + (1000 - spent - store.fuel_left)
     assert store.depth == store.activations == 0
+
+
+def test_activations_to_the_ceiling_leave_the_store_intact():
+    store = Store(Config(max_activations=MAX_ACTIVATIONS))
+    instances = []
+
+    def again(_, caller, args):
+        return invoke(store, instances[0].exports["f"], ())
+
+    # A partial is called through C, so that each activation also takes stack of the interpreter.
+    host = store.alloc_host_func(FuncType((), ()), partial(again, None))
+    instances.append(instantiate(store, wat(CALLER), [host]))
+    for _ in range(2):
+        with pytest.raises(ExhaustionError):
+            call(instances[0], "f")
+        assert store.depth == store.activations == 0
+
+
+def test_more_activations_than_the_interpreter_can_bear_are_refused():
+    with pytest.raises(ValueError, match="at most"):
+        Config(max_activations=MAX_ACTIVATIONS + 1)
