@@ -3,10 +3,11 @@
 Nothing in an oracle raises for a finding; an adapter returns one of these.  Standard library only, syntax of CPython
 3.10.  On the wire an outcome is ``{"kind": "trapped", ...fields}`` and a record ``{"step": i, "outcome": {...},
 "data": {...}, "us": n}``.  ``data`` holds what the step was asked for: ``wasm`` (base64) of assemble, ``value`` of get,
-``bytes`` (hex) of read, and of observe ``{"instances": {name: {"memories": {export: {"pages": n, "crc": {page: hex}}},
-"tables": {export: [Value...]}, "globals": {export: Value}}}, "trace": [[host function, [Value...]]...]}`` where ``crc``
-has the CRC-32 (8 hex digits) of each 4 KiB page that is not all zero, keyed by its decimal number.  An engine that
-counts adds ``executed`` (instructions) to call and instantiate; it is reported, never compared.
+``bytes`` (hex) of read, ``size`` (the old one, -1 where refused) of grow, and of observe ``{"instances": {name:
+{"memories": {export: {"pages": n, "crc": {page: hex}}}, "tables": {export: [Value...]}, "globals": {export: Value}}},
+"trace": [[host function, [Value...]]...]}`` where ``crc`` has the CRC-32 (8 hex digits) of each 4 KiB page that is not
+all zero, keyed by its decimal number.  An engine that counts adds ``executed`` (instructions) to call and instantiate;
+it is reported, never compared.
 """
 
 from __future__ import annotations
