@@ -61,7 +61,8 @@ class Environment:
             mark = json.loads((self.directory / _MARK).read_text())
         except (OSError, ValueError):
             return False
-        return bool(mark.get("lock") == self.lock_hash()) and self.interpreter.exists()
+        is_ours = isinstance(mark, dict) and mark.get("lock") == self.lock_hash()
+        return is_ours and self.interpreter.exists()
 
 
 _WORKER = ("__init__.py", "plan.py", "outcome.py", "traps.py", "protocol.py", "worker.py", "adapter.py")

@@ -1,0 +1,184 @@
+"""Plans as programs: wasmer passes the kit through the shim, and the words it tells are read as they were meant."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from engine.binary import decode
+from engine.features import EXECUTED
+from engine.validation import validate
+from generators.module import generate
+from generators.profile import PRESETS
+from generators.source import Source
+from harness.compare import Differ, Side, compare
+from harness.shim import Program, Shimmed, connect, described
+from harness.shim_module import IMPORT, WASI, Refused
+from oracles.adapter import Description
+from oracles.conformance import CHECKS, failure
+from oracles.conformance_modules import binary
+from oracles.outcome import Blocked, Crashed, Exhausted, HostError, Record, Returned, TimedOut, Trapped, Unsupported
+from oracles.plan import HOST, HostFunc, Limits, Plan, Step
+from oracles.process import Oracle
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from oracles.conformance import Check
+
+
+@pytest.fixture(scope="module")
+def wasmer() -> Iterator[Shimmed | Oracle]:
+    with connect("wasmer") as oracle:
+        yield oracle
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda c: c.name)
+def test_wasmer_passes_the_kit(wasmer: Shimmed, check: Check) -> None:
+    assert failure(check, wasmer.run, wasmer.description) is None
+
+
+@pytest.mark.parametrize("flavour", [WASI, IMPORT])
+@pytest.mark.parametrize("check", CHECKS, ids=lambda c: c.name)
+def test_every_program_is_a_valid_module(check: Check, flavour: str) -> None:
+    features = frozenset(EXECUTED)
+    try:
+        program = Program(check.plan, flavour)
+    except Refused as e:
+        assert str(e)
+        return
+    if flavour == IMPORT:
+        validate(decode(program.wasm, features), features)
+    else:  # two memories are not executed here yet; the engine says whether they are valid
+        with Oracle("wasmtime") as oracle:
+            plan = Plan((Step("validate", {"module": "m"}),), {"m": program.wasm})
+            assert oracle.run(plan)[0].outcome == Returned()
+
+
+def generated(index: int) -> Plan:
+    profile = replace(PRESETS["standard"], nan="module")
+    return generate(Source.fresh(7, index), profile).plan
+
+
+def plan_of(*steps: Step, **fields: object) -> Plan:
+    modules = {"host": binary("host"), "state": binary("state"), "traps": binary("traps")}
+    return Plan(steps, modules, nan="none", **fields)  # type: ignore[arg-type]
+
+
+def make(module: str) -> Step:
+    return Step("instantiate", {"instance": "i", "module": module, "imports": {"env": [HOST]}})
+
+
+def call(export: str, *args: tuple[str, str | None]) -> Step:
+    return Step("call", {"instance": "i", "export": export, "args": list(args)})
+
+
+def told(*words: int) -> dict[str, str]:
+    return {"output": b"".join(w.to_bytes(8, "little") for w in words).hex()}
+
+
+DONE, TRACE, HOST_ERROR = 1 << 56, 2 << 56, 3 << 56
+
+
+def test_what_follows_a_trap_is_lost_with_a_wasi_program() -> None:
+    divide = call("divide", ("i32", "00000001"), ("i32", "00000000"))
+    program = Program(plan_of(make("traps"), divide, call("unreachable")), WASI)
+    answers = [Record(0, Returned()), Record(1, Trapped("integer divide by zero"), told(DONE))]
+    outcomes = [r.outcome for r in program.records(answers)]
+    assert outcomes == [
+        Returned(), Trapped("integer divide by zero"), Unsupported("the program ended with an earlier step"),
+    ]  # fmt: skip
+
+
+def test_with_an_import_steps_go_on_after_a_trap() -> None:
+    divide = call("divide", ("i32", "00000001"), ("i32", "00000000"))
+    program = Program(plan_of(make("traps"), divide, call("indirect", ("i32", "00000001"))), IMPORT)
+    answers = [
+        Record(0, Returned()), Record(1, Returned(), told(DONE)), Record(2, Trapped("integer divide by zero"), told()),
+        Record(3, Returned(), told(DONE, 1)),
+    ]  # fmt: skip
+    outcomes = [r.outcome for r in program.records(answers)]
+    assert outcomes == [Returned(), Trapped("integer divide by zero"), Returned((("i32", "00000001"),))]
+
+
+def test_a_host_that_traps_is_told_from_an_unreachable() -> None:
+    hosts = {"f": HostFunc(("i32", "f64"), ("i64",), (("record",), ("trap", "T", 0)))}
+    args = ("i32", "00000007"), ("f64", "7ff4000000000001")
+    plan = plan_of(make("host"), call("call", *args), Step("observe", {"instances": []}), hosts=hosts)
+    program = Program(plan, IMPORT)
+    answers = [
+        Record(0, Returned()), Record(1, Returned(), told(DONE)),
+        Record(2, Trapped("unreachable"), told(TRACE, 7, 0x7FF4000000000001, HOST_ERROR | 1 << 32)),
+        Record(3, Returned(), told(DONE)),
+    ]  # fmt: skip
+    records = program.records(answers)
+    assert records[1].outcome == HostError("T")
+    assert records[2].data == {"instances": {}, "trace": [["f", [list(a) for a in args]]]}
+
+
+@pytest.mark.parametrize("end", [Crashed(11, "boom"), TimedOut(5), Exhausted("memory")])
+def test_a_worker_that_ends_ends_the_list_at_the_step_at_fault(end: object) -> None:
+    program = Program(plan_of(make("state"), call("count"), call("count")), IMPORT)
+    answers = [Record(0, Returned()), Record(1, Returned(), told(DONE)), Record(2, end)]
+    assert [r.outcome for r in program.records(answers)] == [Returned(), end]
+    assert [r.outcome for r in program.records([Record(0, end)])] == [end]
+
+
+def test_a_program_that_tells_too_little_is_a_crash_not_a_guess() -> None:
+    program = Program(plan_of(make("state"), call("count")), WASI)
+    records = program.records([Record(0, Returned()), Record(1, Returned(), told(DONE))])
+    assert isinstance(records[-1].outcome, Crashed)
+
+
+def test_what_a_program_cannot_say_is_unsupported_step_by_step() -> None:
+    second = Step("instantiate", {"instance": "j", "module": "state", "imports": {}})
+    read = Step("read", {"instance": "i", "export": "memory", "address": 0, "length": 1})
+    program = Program(plan_of(make("state"), second, read, call("nothing"), call("count")), WASI)
+    answers = [Record(0, Returned()), Record(1, Returned(), told(DONE, DONE, 5))]
+    outcomes = [r.outcome for r in program.records(answers)]
+    assert [type(o) for o in outcomes] == [Returned, Unsupported, Unsupported, Blocked, Returned]
+
+
+@pytest.mark.parametrize(
+    ("plan", "reason"),
+    [
+        (plan_of(call("count")), "without an instance"),
+        (plan_of(make("host")), "does not match"),
+        (plan_of(make("absent")), "not in the plan"),
+        (plan_of(make("state"), limits=Limits(memory_pages=0)), "limit"),
+    ],
+)
+def test_a_plan_that_no_program_can_be_made_of_is_refused(plan: Plan, reason: str) -> None:
+    with pytest.raises(Refused, match=reason):
+        Program(plan, WASI)
+
+
+def test_a_described_oracle_claims_what_the_shim_adds() -> None:
+    inner = Description("wasmer", "1", features=("mvp",), steps=("instantiate", "call"), actions=(), can=("wasi",))
+    assert "after-trap" not in described(inner).can
+    assert "observe" in described(inner).steps
+    assert "after-trap" in described(replace(inner, can=("import",))).can
+
+
+def test_generated_cases_agree_with_the_reference(wasmer: Shimmed) -> None:
+    compared = 0
+    with Oracle("reference") as reference:
+        for index in range(25):
+            plan = generated(index)
+            left = Side("reference", reference.run(plan), "reference", "1")
+            right = Side("wasmer", wasmer.run(plan), "wasmer", wasmer.description.version)
+            comparison = compare(plan, left, right)
+            assert not isinstance(comparison.verdict, Differ), json.dumps(plan.to_json())
+            compared += sum(isinstance(r.outcome, Returned) for r in right.records)
+    assert compared > 100
+
+
+@pytest.mark.external
+@pytest.mark.parametrize("check", CHECKS, ids=lambda c: c.name)
+@pytest.mark.parametrize("compiler", ["cranelift", "singlepass"])
+def test_the_old_wasmer_passes_the_kit(compiler: str, check: Check) -> None:
+    with connect(f"wasmer@1.1:{compiler}") as oracle:
+        assert failure(check, oracle.run, oracle.description) is None

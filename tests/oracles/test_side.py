@@ -1,0 +1,105 @@
+"""Side environments: interpreters are executed before they are believed, and an environment is whole or not there."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import platformdirs
+import pytest
+
+from oracles import side
+from oracles.adapter import Unavailable
+from oracles.process import Oracle
+from oracles.side import ENVIRONMENTS, HERE, candidates, install, problem, worker
+
+WASMER = ENVIRONMENTS["wasmer@1.1"]
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(platformdirs, "user_cache_path", lambda _: tmp_path / "cache")
+    return tmp_path / "cache"
+
+
+def script(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("#!/bin/sh\n" + text)
+    path.chmod(0o755)
+    return path
+
+
+def test_a_shim_that_lies_is_found_out(tmp_path: Path) -> None:
+    shim = script(tmp_path / "python3.10", "echo 'pyenv: python3.10: command not found' >&2; exit 127")
+    reason = problem(shim, (3, 10))
+    assert reason is not None
+    assert "command not found" in reason
+
+
+def test_another_implementation_or_version_is_named(tmp_path: Path) -> None:
+    pypy = script(tmp_path / "python3.10", "echo '[\"PyPy\", 3, 10, 14]'")
+    assert "is PyPy 3.10.14" in str(problem(pypy, (3, 10)))
+    newer = problem(Path(sys.executable), (3, 10))
+    assert newer is not None
+    assert "is CPython 3." in newer
+    assert problem(Path(sys.executable), sys.version_info[:2]) is None
+    assert "does not run" in str(problem(tmp_path / "absent", (3, 10)))
+
+
+def test_candidates_are_looked_for_in_path_and_version_managers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = script(tmp_path / "bin" / "python3.10", "")
+    pyenv = script(tmp_path / "pyenv" / "versions" / "3.10.9" / "bin" / "python3.10", "")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'nothing'}:{tmp_path / 'bin'}")
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path / "pyenv"))
+    assert list(candidates((3, 10)))[:2] == [here, pyenv]
+
+
+def test_without_a_fitting_interpreter_one_sentence_says_so(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shim = script(tmp_path / "bin" / "python3.10", "exit 1")
+    monkeypatch.setattr(side, "candidates", lambda _: [shim])
+    with pytest.raises(Unavailable, match=r"no CPython 3\.10 found for wasmer@1\.1; name one with --python; tried: .*"):
+        install("wasmer@1.1")
+    with pytest.raises(Unavailable, match=r"needs CPython 3\.10: .* is CPython"):
+        install("wasmer@1.1", Path(sys.executable))
+    assert not cache.exists()
+
+
+@pytest.mark.usefixtures("cache")
+def test_an_environment_that_is_not_installed_to_its_end_is_none() -> None:
+    with pytest.raises(Unavailable, match=r"wfuzz oracles install wasmer@1\.1"):
+        worker("wasmer@1.1")
+    script(WASMER.interpreter, "")
+    for mark in ("", "[]", '{"lock": "of another time"}'):
+        (WASMER.directory / "installed.json").write_text(mark or "{")
+        assert not WASMER.is_current()
+    with pytest.raises(Unavailable, match="not installed"):
+        Oracle("wasmer@1.1:singlepass").start()
+
+
+def test_the_copy_for_the_worker_never_lags_behind(cache: Path) -> None:
+    script(WASMER.interpreter, "")
+    (WASMER.directory / "installed.json").write_text(f'{{"lock": "{WASMER.lock_hash()}"}}')
+    command, root = worker("wasmer@1.1")
+    assert command[0] == str(WASMER.interpreter)
+    assert cache in root.parents
+    stale = root / "oracles" / "plan.py"
+    stale.write_text("old")
+    worker("wasmer@1.1")
+    for name in WASMER.files:
+        assert (root / "oracles" / name).read_bytes() == (HERE / name).read_bytes()
+
+
+def test_the_lock_pins_every_package_by_hash() -> None:
+    lines = (HERE / WASMER.lock).read_text().splitlines()
+    names = [line.split("==")[0] for line in lines if line and not line.startswith((" ", "#"))]
+    assert names == ["wasmer", "wasmer-compiler-cranelift", "wasmer-compiler-singlepass"]
+    assert sum("--hash=sha256:" in line for line in lines) > len(names)
+
+
+def test_an_oracle_without_an_environment_is_refused() -> None:
+    with pytest.raises(Unavailable, match="needs no environment"):
+        install("wasmtime")
