@@ -22,6 +22,7 @@ __all__ = [
 ]  # fmt: skip
 
 Registers = list[Any]
+LOOP = Control.LOOP
 
 # Kinds of terminator, and the fields of the block that each uses.
 IF = 0  # ``test`` a closure: to ``next`` if it holds, else ``other``
@@ -109,7 +110,7 @@ class Label:
         self.height = height
         self.params = params
         self.results = results
-        self.arity = params if control is Control.LOOP else results
+        self.arity = params if control is LOOP else results
         self.target: Block | None = None
         self.other: Block | None = None  # the false side of an ``if`` until its ``else``
 

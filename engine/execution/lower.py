@@ -63,7 +63,11 @@ MAX_NESTING = 24  # of closures in one expression: Python frames are spent on it
 MAX_PENDING = 64  # entries above the floor
 MAX_MOVES = 8  # values that a branch carries one by one
 MAX_REGISTERS = 1 << 22  # of all frames of one function that are on the stack at once, roughly
-_OPENING = (Control.BLOCK, Control.LOOP, Control.IF, Control.TRY_TABLE, Control.TRY)
+
+# Members of enumerations as globals: reading them from their class is slow.
+ENTRY, PLAIN = Start.ENTRY, Start.PLAIN
+END, ELSE = Control.END, Control.ELSE
+OPENING = (Control.BLOCK, Control.LOOP, Control.IF, Control.TRY_TABLE, Control.TRY)
 
 
 def lower(code: Lowered) -> Block:
@@ -107,12 +111,12 @@ class Lowering:
         self.floor = 0
         self.registers = locals_
         self.cost = 0
-        self.plain = build.fuel_model.start(Start.PLAIN)
+        self.plain = build.fuel_model.start(PLAIN)
         self.blocks: list[Block] = []
         self.labels = [Label(None, 0, 0, len(func.functype.results))]
         self.dead = False
         self.body: list[Callable[[Registers], Any]] = []
-        self.current = self.start(self.block(Start.ENTRY))
+        self.current = self.start(self.block(ENTRY))
 
     def run(self) -> Block:
         """Lower the whole body and return its entry."""
@@ -126,11 +130,11 @@ class Lowering:
                 raise UnsupportedError(row.feature.name, Where(self.func.funcidx, offset)) from None
             if self.dead:
                 control = plan.control
-                if control in _OPENING:
+                if control in OPENING:
                     nest += 1
-                elif nest and control is Control.END:
+                elif nest and control is END:
                     nest -= 1
-                elif not nest and control in (Control.END, Control.ELSE):
+                elif not nest and (control is END or control is ELSE):
                     plan.rule(self, plan, imms, offset)
                 continue
             self.cost += plan.cost
@@ -284,9 +288,9 @@ class Lowering:
 
     # -- blocks
 
-    def block(self, start: Start = Start.PLAIN) -> Block:
+    def block(self, start: Start = PLAIN) -> Block:
         """Return a new block that nothing leads to yet."""
-        cost, check = self.plain if start is Start.PLAIN else self.build.fuel_model.start(start)
+        cost, check = self.plain if start is PLAIN else self.build.fuel_model.start(start)
         blocks = self.blocks
         block = Block()
         block.code = self.code

@@ -56,6 +56,11 @@ REGIONS = {region: 1 << 33 + n for n, region in enumerate(Region)} | {Region.LOC
 ANYTHING = TRAPS | sum(bit for region, bit in REGIONS.items() if region is not Region.LOCAL)
 
 
+# Members of enumerations as globals: reading them from their class is slow.
+AFTER_BULK, AT_LOOP, PLAIN = Start.BULK, Start.LOOP, Start.PLAIN
+LOOP = Control.LOOP
+
+
 def _bits(regions: Iterable[Region]) -> int:
     out = 0
     for region in regions:
@@ -70,7 +75,20 @@ class Plan:
     operands may be computed while lowering.
     """
 
-    __slots__ = ("control", "cost", "disturbs", "folds", "make", "mask", "row", "rule", "run", "x")
+    __slots__ = (
+        "control",
+        "cost",
+        "disturbs",
+        "folds",
+        "is_state",
+        "make",
+        "mask",
+        "row",
+        "rule",
+        "run",
+        "touches_locals",
+        "x",
+    )
 
     def __init__(self, row: Instr, rule: Rule, cost: int) -> None:
         self.row = row
@@ -80,6 +98,8 @@ class Plan:
         self.run: Any = row.run
         self.mask = _bits(row.reads) | (TRAPS if row.traps else 0)
         self.disturbs = _bits(row.writes) | TRAPS
+        self.is_state = row.effect is Effect.STATE
+        self.touches_locals = Region.LOCAL in row.reads | row.writes
         self.make: tuple[Any, ...] = ()
         self.x: Any = None
         self.folds = False
@@ -127,7 +147,7 @@ def _rule_name(row: Instr, inline: bool) -> str:
         pops, pushes, _ = row.type
         if not pops and len(pushes) == 1:
             return "integer" if inline and row.run is numeric.integer else "const"
-        if not pushes and not row.traps:
+        if len(pops) == 1 and not pushes and not row.traps:
             return "drop"
         if not row.imms and len(pushes) == 1 and len(pops) in _BY_ARITY:
             return _BY_ARITY[len(pops)]
@@ -238,11 +258,11 @@ def _depends(low: Lowering, p: Plan, entries: list[Any]) -> tuple[int, int]:
 
 
 def drop(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
-    """Forget operands, but not their traps."""
-    n = len(p.row.type.pops)  # type: ignore[union-attr]
-    if any(low.mask(e) & TRAPS for e in low.stack[-n:]):
+    """Forget an operand, but not its traps."""
+    st = low.stack
+    if type(st[-1]) is tuple and st[-1][5] & TRAPS:
         low.spill(TRAPS)
-    del low.stack[-n:]
+    st.pop()
 
 
 def local_get_rule(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
@@ -257,12 +277,14 @@ def local_set_rule(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -
     """Set the register."""
     x = imms[0]
     v = low.stack.pop()
-    if low.stack:
-        low.spill(BITS[x & 31] | (low.mask(v) & TRAPS))
     if type(v) is tuple:
+        if low.stack:
+            low.spill(BITS[x & 31] | v[5] & TRAPS)
         low.body.append(v[0](x, v[1], v[2], v[3], v[4]))
-    else:
-        low.put(x, v)
+        return
+    if low.stack:
+        low.spill(BITS[x & 31])
+    low.put(x, v)
 
 
 def local_tee_rule(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
@@ -310,7 +332,7 @@ def store(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
 def general(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
     """Any row by its ``run``: a pending expression if it gives one value and changes nothing, else an effect."""
     row = p.row
-    locals_ = Region.LOCAL in row.reads or Region.LOCAL in row.writes
+    locals_ = p.touches_locals
     pops, pushes, _ = row.arrow(low.function_context() if locals_ else low.context, imms)
     n, m = len(pops), len(pushes)
     st = low.stack
@@ -335,7 +357,7 @@ def general(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
 
 def _run(low: Lowering, p: Plan, imms: tuple[Any, ...]) -> Any:
     """Return the function of the operands alone."""
-    if p.row.effect is Effect.STATE:
+    if p.is_state:
         return partial(p.run, low.frame, *imms)
     return partial(p.run, *imms) if imms else p.run
 
@@ -369,7 +391,7 @@ def bulk(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
     assert made is not None
     effect = made[0](d if pushes else VALUE, *made[1:])
     charge = partial(low.build.fuel_model.pieces, row)
-    block = low.comes_back(BULK, offset, len(pushes), Start.BULK)
+    block = low.comes_back(BULK, offset, len(pushes), AFTER_BULK)
     refused = (1 << pushes[0].bits) - 1 if pushes else None
     block.test = closures.counted(entries[row.bulk.length], charge, effect, d, refused)
 
@@ -400,7 +422,7 @@ def loop(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
     height = len(low.stack) - params
     low.settle(height)
     label = Label(p.control, height, params, results)
-    label.target = low.block(Start.LOOP)
+    label.target = low.block(AT_LOOP)
     low.labels.append(label)
     low.goto(label.target, offset)
 
@@ -439,7 +461,7 @@ def end(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
             low.leave(offset)
         low.labels.pop()
         return
-    join = None if label.control is Control.LOOP else label.target
+    join = None if label.control is LOOP else label.target
     if label.other is not None:  # an if without else: what it took is what it gives
         if not low.dead:
             low.carry(label.results, label.height)
@@ -506,12 +528,12 @@ def call(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
     del low.stack[len(low.stack) - n :]
     if isinstance(func, HostFunc):
         args = closures.registers(NOTHING, kinds, operands)
-        here = low.comes_back(HOST, offset, m, Start.PLAIN)
+        here = low.comes_back(HOST, offset, m, PLAIN)
         here.callee = func
     else:
         code = lowered(func)
         args = closures.registers(code, kinds, operands)
-        here = low.comes_back(CALL, offset, m, Start.PLAIN)
+        here = low.comes_back(CALL, offset, m, PLAIN)
         here.callee = code
     here.args = args
 
@@ -550,7 +572,7 @@ def call_indirect(
     _leave_behind(low, n, m)
     args = closures.registers(NOTHING, *low.operands(n))
     del low.stack[len(low.stack) - n :]
-    here = low.comes_back(CALL_INDIRECT, offset, m, Start.PLAIN)
+    here = low.comes_back(CALL_INDIRECT, offset, m, PLAIN)
     here.args = args
 
     def test(R: Registers) -> Any:
