@@ -15,11 +15,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from engine.errors import WasmError
+from engine.errors import Trap, WasmError
 from engine.instructions import TABLE
-from engine.instructions.model import Control
+from engine.instructions.model import Control, Effect, Region
 from engine.module import In
-from engine.types import NumType, RefType, TypeVar
+from engine.types import Arrow, NumType, RefType, TypeVar
 from engine.values import to_bits
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Segment", "constant", "count_instructions", "map_imms", "proposals", "segments", "size_of"]
 
+HOIST_UP_TO = 80  # instructions of a body whose pairs of segments are tried
 _OPENS = frozenset({Control.BLOCK, Control.LOOP, Control.IF})
 _BY_NAME = TABLE.by_name
 
@@ -227,6 +228,8 @@ def proposals(body: Expr, c: Context) -> Iterator[list[In]]:
     for segment in sorted(found, key=lambda s: -s.length):
         yield from _replacements(body, segment)
     yield from _dead_code(body)
+    yield from _known_locals(body)
+    yield from _hoists(body, found)
     yield from _plainer(body)
 
 
@@ -250,6 +253,8 @@ def _replacements(body: Expr, segment: Segment) -> Iterator[list[In]]:
         constants = [constant(t, simple) for t in segment.types]
         if None not in constants:
             yield [*before, *(c for c in constants if c is not None), *after]
+    if (folded := _folded(body, segment)) is not None:
+        yield [*before, folded, *after]
     for inner in segment.inner:
         if inner.types == segment.types:
             yield [*before, *body[inner.start : inner.end], *after]
@@ -265,6 +270,60 @@ def _replacements(body: Expr, segment: Segment) -> Iterator[list[In]]:
         if condition is not None and condition.end == segment.at and len(condition.types) == 1:
             yield [*before, *body[segment.start : condition.start], *inside, *after]
         yield [*before, *body[segment.start : segment.at], In(_BY_NAME["drop"]), *inside, *after]
+
+
+def _hoists(body: Expr, found: list[Segment]) -> Iterator[list[In]]:
+    """Put one part of a segment, its values dropped, in place of the whole; for small bodies, since pairs are many."""
+    if len(body) > HOIST_UP_TO:
+        return
+    by_size = sorted(found, key=lambda s: -s.length)
+    for segment in by_size:
+        constants = [constant(t) for t in segment.types]
+        if None in constants:
+            continue
+        rest = [*(c for c in constants if c is not None), *body[segment.end :]]
+        for part in by_size:
+            inside = segment.start <= part.start and part.end <= segment.end and part.length < segment.length
+            if inside and not (_branches(body[part.start : part.end]) and _depth(body[segment.start : part.start])):
+                drops = [In(_BY_NAME["drop"])] * len(part.types)
+                yield [*body[: segment.start], *body[part.start : part.end], *drops, *rest]
+
+
+def _branches(part: Expr) -> bool:
+    """Return whether any instruction names a label."""
+    return any(kind.name in ("labelidx", "br_table") for i in part for kind in i.row.imms)
+
+
+def _depth(part: Expr) -> int:
+    """Return how many constructs are open at the end of a run of instructions."""
+    controls = [i.row.control for i in part]
+    return sum(c in _OPENS for c in controls) - controls.count(Control.END)
+
+
+def _folded(body: Expr, segment: Segment) -> In | None:
+    """Return the constant that a pure operator gives for constants, or None."""
+    row = body[segment.at].row
+    operands = body[segment.start : segment.at]
+    constants = all(len(i.imms) == 1 and i.row.const is not None and isinstance(i.row.type, Arrow) for i in operands)
+    if row.effect is not Effect.PURE or row.run is None or not operands or not constants or len(segment.types) != 1:
+        return None
+    (t,) = segment.types
+    try:
+        value = row.run(*body[segment.at].imms, *(i.row.run(*i.imms) for i in operands if i.row.run is not None))
+        return In(_BY_NAME[f"{t}.const"], (to_bits(t, value),)) if isinstance(t, NumType) else None
+    except Trap:
+        return None
+
+
+def _known_locals(body: Expr) -> Iterator[list[In]]:
+    """Put the constant that a local is set to somewhere in place of a later use of the local."""
+    known: dict[int, list[In]] = {}
+    for k, (row, imms, _) in enumerate(body):
+        if Region.LOCAL in row.writes and k and body[k - 1].row.const is not None and not row.reads:
+            known.setdefault(imms[0], []).append(body[k - 1])
+        elif Region.LOCAL in row.reads:
+            for value in known.get(imms[0], ())[:8]:
+                yield [*body[:k], value, *body[k + 1 :]]
 
 
 def _unwrapped(arm: Expr) -> list[In] | None:

@@ -154,10 +154,17 @@ class ModuleReducer:
         if self.current.start is not None:
             self.attempt(replace(self.current, start=None))
         delete_chunks(self.current.exports, lambda kept: self.attempt(replace(self.current, exports=tuple(kept))))
+        for n, elem in enumerate(self.current.elems):
+            delete_chunks(elem.init, lambda kept, n=n: self._with_elem(n, kept))  # type: ignore[misc]
         for n, data in enumerate(self.current.datas):
             for shorter in (b"", data.init[: len(data.init) // 2]):
                 if len(shorter) < len(data.init) and self._with_data(n, shorter):
                     break
+
+    def _with_elem(self, n: int, init: list[Expr]) -> bool:
+        elems = self.current.elems
+        changed = (*elems[:n], replace(elems[n], init=tuple(init)), *elems[n + 1 :])
+        return self.attempt(replace(self.current, elems=changed))
 
     def _with_data(self, n: int, init: bytes) -> bool:
         datas = self.current.datas

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SPACES", "Used", "remove", "size_of_space"]
 
-SPACES = ("func", "global", "table", "mem", "elem", "data", "type")
+SPACES = ("elem", "data", "func", "global", "table", "mem", "type")  # users before what they use
 _DESCRIPTIONS: dict[str, type[Any]] = {"func": FuncImport, "table": TableType, "mem": MemType, "global": GlobalType}
 _DEFINED = {"func": "funcs", "table": "tables", "mem": "mems", "global": "globals", "elem": "elems", "data": "datas"}
 
