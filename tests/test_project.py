@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import harness
+from harness.cli import COMMANDS
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("engine", "generators", "oracles", "harness")
@@ -55,6 +56,18 @@ def test_an_unhashed_entry_is_noticed():
 def test_the_version_is_the_one_the_changelog_describes():
     versions = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert versions[0] == harness.__version__
+
+
+def test_the_readme_speaks_of_every_command_and_of_no_other():
+    named = set(re.findall(r"`wfuzz ([a-z]+)", (ROOT / "README.md").read_text()))
+    assert named == set(COMMANDS)
+
+
+def test_links_between_documents_lead_somewhere():
+    documents = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("*/README.md")]
+    links = [(d, link) for d in documents for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", d.read_text())]
+    assert len(links) > 5
+    assert [(d.name, link) for d, link in links if not (d.parent / link).exists()] == []
 
 
 def test_the_supported_python_is_the_same_everywhere():
