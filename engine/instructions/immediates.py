@@ -1,9 +1,14 @@
-"""Immediate kinds: how one operand of an instruction is read, written and printed (spec: binary-instr, text-instr).
+"""Immediate kinds: how one operand of an instruction is read, written, printed and parsed (spec: binary-instr).
 
 A row lists its kinds in the order of the binary format.  The text format agrees, with one exception: an index that may
 be left out there stands first (``call_indirect 1 (type 0)``, ``memory.init 1 5``).  Such a kind has ``leads``, and
 :func:`print_operands` puts it in front, so no printer names an instruction.  ``name`` is the kind for whoever chooses
 values: ``TABLEIDX`` and ``LEADING_TABLEIDX`` share it, and ``TYPEUSE`` is a ``typeidx`` that prints as ``(type 0)``.
+
+``parse`` gets a :class:`Text` and returns the value; a new kind needs one.  A kind that is one index or number in text
+has ``words`` 1.  One that may be left out has a ``default``; it is left out where the row has fewer words than kinds
+that take one.  Where rows share a keyword (``select``, ``select t``), ``fits`` looks at what follows and takes nothing:
+the row of the most kinds that all fit is meant.
 
 What a value is: an index is an int; a constant is its bits as an unsigned int; the rest says its function.
 Kinds for vectors, fields, casts and handlers are further entries of this file.
@@ -53,7 +58,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BLOCKTYPE", "BRTABLE", "DATAIDX", "ELEMIDX", "F32_BITS", "F64_BITS", "FUNCIDX", "GLOBALIDX", "HEAPTYPE",
     "I32_BITS", "I64_BITS", "LABELIDX", "LEADING_MEMIDX", "LEADING_TABLEIDX", "LOCALIDX", "MEMARG", "MEMIDX",
-    "TABLEIDX", "TYPEIDX", "TYPEUSE", "VALTYPES", "BlockType", "Imm", "MemArg", "print_float", "print_operands",
+    "TABLEIDX", "TYPEIDX", "TYPEUSE", "VALTYPES", "BlockType", "Imm", "MemArg", "Text", "print_float", "print_operands",
     "read_heaptype", "read_reftype", "read_valtype", "write_heaptype", "write_valtype",
 ]  # fmt: skip
 
@@ -72,6 +77,64 @@ class Reader(Protocol):
     def bytes(self, n: int, /) -> bytes: ...
 
 
+class Text(Protocol):
+    """What a kind needs of ``engine.text.parser.operands.Operands``, which stands to the right.
+
+    Everything raises MalformedError with its place, and takes the tokens that it returns.
+    """
+
+    reserved: int  # words that the kinds behind this one need
+    natural: int  # exponent of the natural alignment of the instruction
+
+    def index(self, space: str, /) -> int:
+        """Return a number or the meaning of an identifier; of a ``field``, in the type named last."""
+        ...
+
+    def words_ahead(self, limit: int, /) -> int:
+        """Return how many indices or numbers follow in a row, at most ``limit``; take none."""
+        ...
+
+    def setting_at(self, distance: int, /) -> bool:
+        """Tell whether a token ``NAME=N`` comes after so many others."""
+        ...
+
+    def setting(self, name: str, n: int, /) -> int | None:
+        """Return the uN of ``name=N`` if that is the next token, else None."""
+        ...
+
+    def opens(self, *keywords: str) -> bool:
+        """Tell whether ``(`` and one of these keywords follow; take neither."""
+        ...
+
+    def enter(self) -> str:
+        """Take ``(`` and a keyword, and return the keyword."""
+        ...
+
+    def leave(self) -> None:
+        """Take the ``)``."""
+        ...
+
+    def keyword(self) -> str: ...
+    def unsigned(self, n: int, /) -> int: ...
+    def integer(self, n: int, /) -> int: ...
+    def float_(self, n: int, /) -> int: ...
+    def valtype(self) -> ValType: ...
+    def reftype(self) -> RefType: ...
+    def heaptype(self) -> HeapType: ...
+    def results(self) -> tuple[ValType, ...]: ...
+    def typeuse(self) -> int: ...
+    def blocktype(self) -> BlockType: ...
+    def error(self, phrase: str, detail: str = "") -> MalformedError: ...
+
+
+def _no_text(t: Any) -> Any:
+    raise t.error("unexpected token", "this immediate has no text form")
+
+
+def _always(t: Any) -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Imm:
     """One kind; ``name`` is the specification's word for it."""
@@ -81,6 +144,10 @@ class Imm:
     write: Callable[[Any], bytes]
     print_: Callable[[Any], str] = str
     leads: bool = False
+    parse: Callable[[Any], Any] = _no_text
+    words: int = 0
+    default: Any = None
+    fits: Callable[[Any], bool] = _always
 
     def __repr__(self) -> str:
         return f"<{self.name}>"
@@ -96,17 +163,23 @@ def print_operands(kinds: Sequence[Imm], values: Sequence[Any]) -> str:
 
 _u32 = methodcaller("u32")
 
-LOCALIDX = Imm("localidx", _u32, u)
-GLOBALIDX = Imm("globalidx", _u32, u)
-FUNCIDX = Imm("funcidx", _u32, u)
-TYPEIDX = Imm("typeidx", _u32, u)
-TABLEIDX = Imm("tableidx", _u32, u)
-MEMIDX = Imm("memidx", _u32, u)
-ELEMIDX = Imm("elemidx", _u32, u)
-DATAIDX = Imm("dataidx", _u32, u)
-LABELIDX = Imm("labelidx", _u32, u)
 
-TYPEUSE = replace(TYPEIDX, print_="(type {})".format)
+def _index(space: str, default: int | None = None) -> Imm:
+    """Return the kind of an index into ``space``; one with a default may be left out in text."""
+    return Imm(f"{space}idx", _u32, u, parse=methodcaller("index", space), words=1, default=default)
+
+
+LOCALIDX = _index("local")
+GLOBALIDX = _index("global")
+FUNCIDX = _index("func")
+TYPEIDX = _index("type")
+TABLEIDX = _index("table", 0)
+MEMIDX = _index("mem", 0)
+ELEMIDX = _index("elem")
+DATAIDX = _index("data")
+LABELIDX = _index("label")
+
+TYPEUSE = replace(TYPEIDX, print_="(type {})".format, parse=methodcaller("typeuse"), words=0)
 LEADING_TABLEIDX = replace(TABLEIDX, leads=True)
 LEADING_MEMIDX = replace(MEMIDX, leads=True)
 
@@ -126,8 +199,15 @@ def _print_br_table(value: tuple[tuple[int, ...], int]) -> str:
     return " ".join(map(str, (*labels, default)))
 
 
+def _parse_br_table(t: Text) -> tuple[tuple[int, ...], int]:
+    labels = [t.index("label")]
+    while t.words_ahead(1):
+        labels.append(t.index("label"))
+    return tuple(labels[:-1]), labels[-1]
+
+
 # The labels, then the default label.
-BRTABLE = Imm("br_table", _read_br_table, _write_br_table, _print_br_table)
+BRTABLE = Imm("br_table", _read_br_table, _write_br_table, _print_br_table, parse=_parse_br_table)
 
 
 # Memory arguments.
@@ -165,7 +245,20 @@ def _print_memarg(m: MemArg) -> str:
     return " ".join([*parts, f"align={1 << m.align}"])
 
 
-MEMARG = Imm("memarg", _read_memarg, _write_memarg, _print_memarg)
+def _parse_memarg(t: Text) -> MemArg:
+    """Spec: text-memarg.  Alignment is natural where it is left out."""
+    words = t.words_ahead(t.reserved + 1)
+    mem = t.index("mem") if words > t.reserved or (words == 1 and t.setting_at(1)) else 0
+    offset = t.setting("offset", 64)
+    align = t.setting("align", 64)
+    if align is None:
+        return MemArg(t.natural, offset or 0, mem)
+    if not align or align & (align - 1):
+        raise t.error("alignment must be a power of 2", f"not {align}")
+    return MemArg(align.bit_length() - 1, offset or 0, mem)
+
+
+MEMARG = Imm("memarg", _read_memarg, _write_memarg, _print_memarg, parse=_parse_memarg)
 
 
 # Types.  A concrete heap type is its type index.  Reading knows every type of the standard; which of them are on is
@@ -277,9 +370,12 @@ def _print_valtypes(ts: Sequence[ValType]) -> str:
     return f"(result {' '.join(map(str, ts))})" if ts else "(result)"
 
 
-HEAPTYPE = Imm("heaptype", read_heaptype, write_heaptype)
-BLOCKTYPE = Imm("blocktype", _read_blocktype, _write_blocktype, _print_blocktype)
-VALTYPES = Imm("valtypes", _read_valtypes, _write_valtypes, _print_valtypes)
+HEAPTYPE = Imm("heaptype", read_heaptype, write_heaptype, parse=methodcaller("heaptype"))
+BLOCKTYPE = Imm("blocktype", _read_blocktype, _write_blocktype, _print_blocktype, parse=methodcaller("blocktype"))
+VALTYPES = Imm(
+    "valtypes", _read_valtypes, _write_valtypes, _print_valtypes, parse=methodcaller("results"),
+    fits=methodcaller("opens", "result"),
+)  # fmt: skip
 
 
 # Constants.
@@ -300,9 +396,13 @@ def _print_f64(bits: int) -> str:
     return print_float(f64_from_bits(bits), bits & 0xF_FFFF_FFFF_FFFF, bits >> 63 == 1)
 
 
-I32_BITS = Imm("i32", lambda r: r.s32() & 0xFFFF_FFFF, lambda i: s(signed(32, i)), lambda i: str(signed(32, i)))
-I64_BITS = Imm(
-    "i64", lambda r: r.s64() & 0xFFFF_FFFF_FFFF_FFFF, lambda i: s(signed(64, i)), lambda i: str(signed(64, i))
-)
-F32_BITS = Imm("f32", lambda r: int.from_bytes(r.bytes(4), "little"), lambda i: i.to_bytes(4, "little"), _print_f32)
-F64_BITS = Imm("f64", lambda r: int.from_bytes(r.bytes(8), "little"), lambda i: i.to_bytes(8, "little"), _print_f64)
+# fmt: off
+I32_BITS = Imm("i32", lambda r: r.s32() & 0xFFFF_FFFF, lambda i: s(signed(32, i)), lambda i: str(signed(32, i)),
+               parse=methodcaller("integer", 32))
+I64_BITS = Imm("i64", lambda r: r.s64() & 0xFFFF_FFFF_FFFF_FFFF, lambda i: s(signed(64, i)),
+               lambda i: str(signed(64, i)), parse=methodcaller("integer", 64))
+F32_BITS = Imm("f32", lambda r: int.from_bytes(r.bytes(4), "little"), lambda i: i.to_bytes(4, "little"), _print_f32,
+               parse=methodcaller("float_", 32))
+F64_BITS = Imm("f64", lambda r: int.from_bytes(r.bytes(8), "little"), lambda i: i.to_bytes(8, "little"), _print_f64,
+               parse=methodcaller("float_", 64))
+# fmt: on
