@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "RULES", "TOLERANCES", "Agree", "Comparison", "Differ", "Incomparable", "Side", "Verdict", "canonical", "compare",
-    "outcome_class", "show_value",
+    "outcome_class", "show_call", "show_outcome", "show_value", "value_class",
 ]  # fmt: skip
 
 RULES: dict[str, str] = {

@@ -12,12 +12,13 @@ from harness import __version__
 from harness.case import MAX_FILE, Case, CaseError, Finding, save_case
 from harness.cli import EnvironmentProblem, Exit
 from harness.commands.run import oracle_ids
-from harness.compare import Differ, Incomparable, show_outcome, show_value
+from harness.compare import Differ, Incomparable, show_call, show_outcome, show_value
 from harness.report import renderings, show_step
 from harness.runner import Runner
 from harness.shim import connect
 from harness.single import SingleError, assemble, plan_of_module, plan_of_script
 from oracles.adapter import Unavailable
+from oracles.outcome import Returned
 from oracles.process import Oracle
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def _show(run: Run, judgement: Judgement) -> None:
     click.echo(f"   {'':4} {'':{WIDTH}} {left.oracle:<{WIDTH}} {right.oracle}")
     for i, step in enumerate(run.plan.steps):
         shown = [_cell(side.records, i) for side in (left, right)]
-        if step.kind == "observe" and i != marked and shown[0] == shown[1]:
+        if step.kind == "observe" and i != marked and shown == ["", ""]:
             continue
         mark = "->" if i == marked else "  "
         cells = [f"{_clip(text):{WIDTH}}" for text in (show_step(step), *shown)]
@@ -127,8 +128,9 @@ def _cell(records: Sequence[Record], i: int) -> str:
     data = record.data or {}
     if "value" in data:
         return show_value(data["value"])
-    calls = len(data.get("trace") or ())
-    return show_outcome(record.outcome) + (f", {calls} host calls" if calls else "")
+    if isinstance(record.outcome, Returned) and "trace" in data:
+        return " ".join(map(show_call, data["trace"]))
+    return show_outcome(record.outcome)
 
 
 def _clip(text: str) -> str:

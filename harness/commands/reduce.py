@@ -38,7 +38,7 @@ def reduce(directory: Path, time_s: float, tries: int, out: Path | None) -> int:
     target = out or directory / "reduced"
     if target.exists():
         raise click.UsageError(f"{target} exists; remove it or name another with --out")
-    with runner_of(case) as runner, Live(every_s=5.0) as live:
+    with runner_of(case.oracles) as runner, Live(every_s=5.0) as live:
         check = Check(
             runner, case.finding.signature, tries=tries, time_s=time_s,
             progress=lambda c: live(lambda: f"{c.tries} candidates run, {c.answered} asked"),

@@ -1,14 +1,17 @@
-"""``wfuzz repro``: a saved case once more."""
+"""``wfuzz repro``: saved cases once more."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from harness.case import Case, CaseError, load_case
 from harness.cli import EnvironmentProblem, Exit
+from harness.commands.run import oracle_ids
 from harness.compare import Differ, Incomparable
+from harness.corpus import case_directories
 from harness.runner import Runner
 from harness.shim import connect
 from harness.triage import unversioned
@@ -28,12 +31,16 @@ def open_case(directory: Path) -> Case:
     return case
 
 
-def runner_of(case: Case) -> Runner:
-    """Return a runner with the oracles of a case; an oracle named twice is compared with itself."""
+def runner_of(oracles: tuple[str, ...]) -> Runner:
+    """Return a runner with these oracles; one that is named twice is compared with itself."""
     try:
-        runner = Runner([connect(o) for o in dict.fromkeys(case.oracles)])
+        runner = Runner([connect(o) for o in dict.fromkeys(oracles)])
+    except Unavailable as e:
+        raise EnvironmentProblem(str(e)) from None
+    try:
         runner.descriptions()
     except Unavailable as e:
+        runner.close()
         raise EnvironmentProblem(str(e)) from None
     return runner
 
@@ -41,53 +48,64 @@ def runner_of(case: Case) -> Runner:
 @click.command(
     epilog="""\b
 Examples:
-  wfuzz repro wfuzz-out/20260101-120000-seed1/findings/reference-wasmtime-r2-call-result-0123456789ab/17
-  wfuzz repro --oracle reference --oracle wasmtime@50 DIR      the same plan on other engines
-Exit status: 1 if the finding shows with the same signature, 0 if it does not.
+  wfuzz repro wfuzz-out/RUN/findings/SIGNATURE/17           one finding
+  wfuzz repro wfuzz-out/RUN                                 all findings of a campaign
+  wfuzz repro --oracle reference --oracle wasmtime:winch DIR    the same plan on other engines
+Exit status: 1 if a finding shows with its signature, 0 if none does.
 """
 )
 @click.argument("directory", type=click.Path(path_type=Path))
-@click.option("--oracle", "oracles", multiple=True, help="Compare these two instead of those of the case.")
+@click.option("--oracle", "oracles", multiple=True, callback=oracle_ids, help="Compare these two instead.")
 def repro(directory: Path, oracles: tuple[str, ...]) -> int:
     """Run a saved case again and say whether it still shows."""
-    case = open_case(directory)
-    if oracles:
-        case = _with_oracles(case, oracles)
-    with runner_of(case) as runner:
-        run = runner.run(case.plan)
-        judgements = runner.judge(run) or runner.check_determinism(run)
-        versions = ", ".join(f"{s.oracle} {s.version}" for s in run.sides)
-    verdicts = [j.comparison.verdict for j in judgements]
-    wanted = None if case.finding is None else case.finding.signature
-    click.echo(versions)
-    for judgement, verdict in zip(judgements, verdicts, strict=True):
+    if oracles and len(oracles) != 2:
+        raise click.UsageError("name two oracles, or none")
+    try:
+        places = case_directories(directory)
+    except CaseError as e:
+        raise click.UsageError(str(e)) from None
+    cases = [(place, _with_oracles(open_case(place), oracles)) for place in places]
+    reproduced = 0
+    for ids in dict.fromkeys(case.oracles for _, case in cases):
+        with runner_of(ids) as runner:
+            for place, case in cases:
+                if case.oracles == ids:
+                    click.echo(f"{place}:")
+                    reproduced += _reproduces(runner, case)
+    if len(cases) > 1:
+        click.echo(f"{reproduced} of {len(cases)} reproduced")
+    return Exit.FINDINGS if reproduced else Exit.CLEAN
+
+
+def _reproduces(runner: Runner, case: Case) -> bool:
+    """Run a case, print what it shows, and return whether that is its finding."""
+    run = runner.run(case.plan)
+    judgements = runner.judge(run) if len(run.sides) > 1 else runner.check_determinism(run)
+    for side in run.sides:
+        then = dict(case.provenance.get("versions", {})).get(side.oracle, side.version)
+        click.echo(f"  {side.oracle} {side.version}" + (f" (found with {then})" if then != side.version else ""))
+    for judgement in judgements:
+        verdict = judgement.comparison.verdict
         if isinstance(verdict, Differ):
-            click.echo(f"{judgement.signature}")
-            click.echo(f"  step {verdict.step}, {verdict.what}: {case.oracles[0]} has {verdict.left}")
-            click.echo(
-                f"  {'':{len(str(verdict.step)) + 6}}{' ' * len(verdict.what)} {case.oracles[1]} has {verdict.right}"
-            )
+            click.echo(f"  {judgement.signature}\n  step {verdict.step}, {verdict.what}:")
+            for oracle, has in zip(case.oracles, (verdict.left, verdict.right), strict=True):
+                click.echo(f"    {oracle}: {has}")
         elif isinstance(verdict, Incomparable):
-            click.echo(f"not comparable from step {verdict.step} on: {verdict.reason}")
+            click.echo(f"  not comparable from step {verdict.step} on: {verdict.reason}")
     shown = {j.signature for j in judgements if isinstance(j.comparison.verdict, Differ)}
-    if wanted in shown or (wanted is None and shown):
-        click.echo("reproduced")
-        return Exit.FINDINGS
-    if shown and wanted is not None:
-        click.echo(f"not reproduced: it differs in another way than {wanted}")
-        return Exit.FINDINGS if oracles else Exit.CLEAN
-    click.echo("not reproduced")
-    return Exit.CLEAN
+    wanted = None if case.finding is None else case.finding.signature
+    same = wanted in shown if wanted is not None else bool(shown)
+    other = f": it differs in another way than {wanted}" if shown and not same else ""
+    click.echo("  reproduced" if same else f"  not reproduced{other}")
+    return same
 
 
 def _with_oracles(case: Case, oracles: tuple[str, ...]) -> Case:
-    from dataclasses import replace
-
-    if len(oracles) != 2:
-        raise click.UsageError("name two oracles, or none")
+    """Return the case between other oracles, its signature in their names."""
+    if not oracles:
+        return case
     finding = case.finding
     if finding is not None:
-        old = " ".join(unversioned(o) for o in case.oracles)
-        new = " ".join(unversioned(o) for o in oracles)
+        old, new = (" ".join(map(unversioned, ids)) for ids in (case.oracles, oracles))
         finding = replace(finding, signature=finding.signature.replace(old, new, 1))
     return replace(case, oracles=oracles, finding=finding)

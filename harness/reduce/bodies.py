@@ -19,7 +19,7 @@ from engine.errors import Trap, WasmError
 from engine.instructions import TABLE
 from engine.instructions.model import Control, Effect, Region
 from engine.module import In
-from engine.types import Arrow, NumType, RefType, TypeVar
+from engine.types import Arrow, NumType, RefType, substitute, variable
 from engine.values import to_bits
 
 if TYPE_CHECKING:
@@ -85,6 +85,15 @@ def constant(t: ValType, simple: int = 0) -> In | None:
     if isinstance(t, RefType) and t.null:
         return In(_BY_NAME["ref.null"], (t.heap,))
     return None
+
+
+def _substituted(t: Any, pattern: Any, found: Any) -> Any:
+    """Return a pushed type where the operand of type ``pattern`` has type ``found``; None where that is unknown."""
+    if variable(t) is None:
+        return t
+    if found is None or not isinstance(pattern, RefType):
+        return substitute(t, found) if t is pattern else None
+    return substitute(t, found.heap if isinstance(pattern.null, bool) else found.null)
 
 
 def count_instructions(bodies: Sequence[Expr]) -> int:
@@ -165,8 +174,10 @@ class _Walk:
         else:
             arrow = row.arrow(self.c, imms)
             operands = [self.pop() for _ in arrow.pops][::-1]
-            bound = next((v.type for t, v in zip(arrow.pops, operands, strict=True) if isinstance(t, TypeVar)), None)
-            pushes = tuple(bound if isinstance(t, TypeVar) else t for t in arrow.pushes)
+            pushes = arrow.pushes
+            found = next(((t, v.type) for t, v in zip(arrow.pops, operands, strict=True) if variable(t)), None)
+            if found is not None:
+                pushes = tuple(_substituted(t, *found) for t in pushes)
             self.close(k, k + 1, operands, pushes)
             if arrow.polymorphic:
                 del self.stack[self.open[-1].height :]
