@@ -31,7 +31,7 @@ def invoke(store: Store, func: FuncInst | HostFunc, args: Sequence[Any]) -> list
         raise TypeError(f"{func!r} takes {len(func.functype.params)} arguments, not {len(args)}")
     if store.activations >= store.config.max_activations:
         raise ExhaustionError(Resource.STACK)
-    _make_room(store.activations)
+    before = _make_room(store.activations)
     store.activations += 1
     try:
         if isinstance(func, HostFunc):
@@ -39,10 +39,19 @@ def invoke(store: Store, func: FuncInst | HostFunc, args: Sequence[Any]) -> list
         return Activation(store, func, list(args), build_of(store.config).fuel_model.refunds).run()
     finally:
         store.activations -= 1
+        if before:
+            sys.setrecursionlimit(before)
 
 
-def _make_room(activations: int) -> None:
-    """Raise the interpreter's own recursion limit, so that ours decides, which is the same on every version."""
+def _make_room(activations: int) -> int:
+    """Raise the interpreter's own recursion limit, so that ours decides, which is the same on every version.
+
+    Returns the limit to go back to, or 0.  It does not stay raised: other code of the process, a JSON decoder for
+    instance, relies on it to stop before the C stack ends.
+    """
     needed = 1000 + activations * _PYTHON_FRAMES
-    if activations and sys.getrecursionlimit() < needed:
-        sys.setrecursionlimit(needed + 100 * _PYTHON_FRAMES)
+    before = sys.getrecursionlimit()
+    if not activations or before >= needed:
+        return 0
+    sys.setrecursionlimit(needed + 100 * _PYTHON_FRAMES)
+    return before

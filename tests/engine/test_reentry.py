@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 
 import pytest
@@ -57,10 +58,13 @@ def test_activations_to_the_ceiling_leave_the_store_intact():
     # A partial is called through C, so that each activation also takes stack of the interpreter.
     host = store.alloc_host_func(FuncType((), ()), partial(again, None))
     instances.append(instantiate(store, wat(CALLER), [host]))
+    limit = sys.getrecursionlimit()
     for _ in range(2):
         with pytest.raises(ExhaustionError):
             call(instances[0], "f")
         assert store.depth == store.activations == 0
+    # others rely on it: a JSON decoder met with a deep document would end the process
+    assert sys.getrecursionlimit() == limit
 
 
 def test_more_activations_than_the_interpreter_can_bear_are_refused():
