@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.cli import Exit
 from harness.directory import DiskFull
+from harness.pool import PoolFault
 from harness.report import INCONCLUSIVE_PERCENT
 
 if TYPE_CHECKING:
@@ -89,6 +90,8 @@ class Campaign:
             ending = Ending(why, self._status())
         except KeyboardInterrupt:
             ending = Ending("interrupted", Exit.INTERRUPTED)
+        except PoolFault as e:
+            ending = Ending(str(e), Exit.ENVIRONMENT)
         except DiskFull as e:
             return Ending(str(e.strerror), Exit.ENVIRONMENT)
         try:

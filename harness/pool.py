@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import signal
+import traceback
 from collections import deque
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from harness.cases import CaseResult, Examiner, Started
 from harness.runner import Runner
+from oracles.adapter import Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +34,7 @@ MAX_DEATHS = 5  # of processes, in a row
 
 
 class PoolFault(RuntimeError):
-    """The processes of a pool keep dying."""
+    """Cases cannot be run any more: an oracle does not start, or processes keep dying."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +93,10 @@ class InProcess:
     def get(self, timeout_s: float) -> list[CaseResult]:
         if not self._started:
             return []
-        result = self.examiner.finish(self._started[0])
-        self._started.popleft()  # only now: an interrupt in between loses nothing
-        return [result]
+        try:
+            return [self.examiner.finish(self._started.popleft())]
+        except Unavailable as e:
+            raise PoolFault(str(e)) from e
 
     def close(self) -> None:
         self.examiner.runner.close()
@@ -104,6 +107,7 @@ class _Child:
     process: Any
     pipe: Connection
     waiting: list[int] = field(default_factory=list)
+    deaths: int = 0  # of its predecessors, since one of them gave a result
 
 
 class Processes:
@@ -113,7 +117,6 @@ class Processes:
         self.setup = setup
         self._context = multiprocessing.get_context("spawn")
         self._children = [self._spawn() for _ in range(jobs)]
-        self._deaths = 0
 
     def _spawn(self) -> _Child:
         ours, theirs = self._context.Pipe()
@@ -141,22 +144,23 @@ class Processes:
             try:
                 while child.pipe.poll():
                     result = child.pipe.recv()
-                    if isinstance(result, BaseException):
-                        raise result
+                    if isinstance(result, str):
+                        raise PoolFault(result)
                     child.waiting.remove(result.index)
                     results.append(result)
-                    self._deaths = 0
+                    child.deaths = 0
             except (EOFError, ConnectionError):
                 self._replace(child)
         return results
 
     def _replace(self, child: _Child) -> None:
         """Start a process in place of one that died, and give it the cases that are still without result."""
-        self._deaths += 1
         child.process.join(5)
-        if self._deaths > MAX_DEATHS:
-            raise PoolFault(f"{MAX_DEATHS} processes in a row died (last exit status {child.process.exitcode})")
+        if child.deaths >= MAX_DEATHS:
+            status = child.process.exitcode
+            raise PoolFault(f"{MAX_DEATHS} processes died on case {child.waiting[:1]} (exit status {status})")
         fresh = self._spawn()
+        fresh.deaths = child.deaths + 1
         self._children[self._children.index(child)] = fresh
         for index in child.waiting:
             fresh.waiting.append(index)
@@ -178,16 +182,20 @@ def _serve(pipe: Connection, setup: Setup) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         examiner = setup.examiner()
-        examiner.runner.descriptions()
-    except Exception as e:  # noqa: BLE001  whatever stops us from starting, the campaign reports it
-        pipe.send(RuntimeError(f"{type(e).__name__}: {e}"))
-        return
+        with examiner.runner, contextlib.suppress(EOFError, ConnectionError):
+            _answer(pipe, examiner)
+    except Unavailable as e:
+        pipe.send(str(e))
+    except Exception:  # noqa: BLE001  whatever stops us, the campaign reports it
+        pipe.send(traceback.format_exc())
+
+
+def _answer(pipe: Connection, examiner: Examiner) -> None:
     started: deque[Started] = deque()
-    with examiner.runner, contextlib.suppress(EOFError, BrokenPipeError, ConnectionError):
-        while True:
-            while len(started) < 2 and (not started or pipe.poll()):
-                index = pipe.recv()
-                if index is None:
-                    return
-                started.append(examiner.start(index))
-            pipe.send(examiner.finish(started.popleft()))
+    while True:
+        while len(started) < 2 and (not started or pipe.poll()):
+            index = pipe.recv()
+            if index is None:
+                return
+            started.append(examiner.start(index))
+        pipe.send(examiner.finish(started.popleft()))

@@ -24,6 +24,7 @@ from harness.pool import InProcess
 from harness.report import Tally, summary_lines
 from harness.runner import Runner
 from harness.triage import KEEP
+from oracles.adapter import Unavailable
 from oracles.outcome import Exhausted, Returned, TimedOut, Trapped
 from oracles.plan import Plan, Step
 from tests.support.fakes import FakeOracle
@@ -138,6 +139,18 @@ def test_an_interrupted_campaign_goes_on_where_it_stopped(tmp_path):
     _, tally, _ = sitting(tmp_path / "run", behave, cases=20)
     assert (tally.cases, tally.digest, tally.counts) == (20, whole.digest, whole.counts)
     assert kept(tmp_path / "run") == kept(tmp_path / "whole")
+
+
+def test_an_oracle_that_is_gone_ends_the_campaign_with_what_was_done(tmp_path):
+    def gone(plan):
+        if argument(plan) % 4 == 0:
+            raise Unavailable("other: 5 workers in a row failed")
+        return echo(plan)
+
+    ending, tally, _ = sitting(tmp_path / "run", gone, cases=40)
+    assert (ending.status, ending.why) == (Exit.ENVIRONMENT, "other: 5 workers in a row failed")
+    assert 0 < tally.cases < 40
+    assert json.loads((tmp_path / "run" / "progress.json").read_text())["cases"] == tally.cases
 
 
 def test_a_time_budget_ends_a_sitting(tmp_path):

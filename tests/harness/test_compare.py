@@ -134,6 +134,13 @@ def test_a_documented_merge_of_traps_is_tolerated_and_noted(name, right, agree):
     assert isinstance(comparison.verdict, Differ) != agree
 
 
+@pytest.mark.parametrize(("payload", "agree"), [(3, True), (0, True), (None, False)])
+def test_a_reference_that_an_engine_cannot_name_equals_any_but_null(payload, agree):
+    comparison = on_call(Returned((("funcref", payload),)), Returned((("funcref", "?"),)))
+    assert (comparison == Comparison(Agree(), ("reference-unknown",))) == agree
+    assert isinstance(comparison.verdict, Differ) != agree
+
+
 def test_a_part_of_the_state_that_an_engine_cannot_show_is_left_out_and_noted():
     full = state(globals={"g": ["i32", "00000001"]})
     partial = {"instances": {"a": {k: v for k, v in full["instances"]["a"].items() if k != "tables"}}, "trace": []}
