@@ -310,6 +310,10 @@ class _Walk:
         if kind == "get":
             values = [d.get("value") for d in (left, right)]
             self.values(i, "global", *([[] if v is None else [v] for v in values]))
+        elif kind == "grow":
+            a, b = left.get("size"), right.get("size")
+            if a != b:
+                self.differ("R2", i, "old size", "old size", (_clip(repr(a)), _clip(repr(b))), ("size", "size"))
         elif kind == "read":
             a, b = str(left.get("bytes", "")), str(right.get("bytes", ""))
             if a != b:
@@ -370,6 +374,7 @@ class _Walk:
                 self.differ("R5", i, f"table {name} element {n}", "table contents", *_values(x, y))
 
 
+_SHARED = ("value", "bytes", "size", "instances", "trace")  # parts of the data that two runs must share
 _OPEN = frozenset({"text", "where", "ms"})  # fields of an outcome that two runs need not share
 
 
@@ -382,7 +387,7 @@ def canonical(plan: Plan, records: Sequence[Record]) -> Iterator[dict[str, Any]]
         for name in _OPEN & outcome.keys():
             del outcome[name]
         if "data" in data and 0 <= record.step < len(plan.steps):
-            data["data"] = {k: data["data"][k] for k in ("value", "bytes", "instances", "trace") if k in data["data"]}
+            data["data"] = {k: data["data"][k] for k in _SHARED if k in data["data"]}
         yield data
 
 

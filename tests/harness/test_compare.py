@@ -185,6 +185,14 @@ def test_read_names_the_first_differing_byte():
     assert verdict.what == "memory byte 1"
 
 
+def test_grow_compares_the_old_size():
+    step = Step("grow", {"instance": "a", "export": "m", "delta": 1})
+    left, right = ({"size": size} for size in (1, -1))
+    verdict = verdict_on([step], records(Returned(), data=[(0, left)]), records(Returned(), data=[(0, right)])).verdict
+    assert isinstance(verdict, Differ)
+    assert (verdict.rule, verdict.aspect) == ("R2", "old size")
+
+
 def test_the_host_trace_of_a_step_is_compared_before_its_outcome():
     left = records(Returned(), Returned(), data=[(1, state() | {"trace": [["log", [["i32", "0"]]]]})])
     right = records(Trapped("unreachable"), Returned(), data=[(1, state())])
