@@ -13,6 +13,7 @@ from engine.errors import InvalidError
 from engine.types import (
     ANY,
     ARRAY,
+    BOT,
     EQ,
     EXN,
     EXTERN,
@@ -90,6 +91,8 @@ def matches_heap(h1: HeapType, h2: HeapType) -> bool:
     if h1 is h2:
         return True
     if isinstance(h1, AbsHeapType):
+        if h1 is BOT:
+            return True
         if isinstance(h2, AbsHeapType):
             return h2 in _ABOVE.get(h1, _NOTHING)
         return isinstance(h2, DefType) and h1 is (NOFUNC if isinstance(h2.comp, FuncType) else NONE)

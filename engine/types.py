@@ -13,11 +13,12 @@ from functools import cache
 from typing import Any, NamedTuple
 
 __all__ = [
-    "ANY", "ANYREF", "ARRAY", "EQ", "EXN", "EXNREF", "EXTERN", "EXTERNREF", "F32", "F64", "FUNC", "FUNCREF", "I31",
-    "I32", "I64", "NOEXN", "NOEXTERN", "NOFUNC", "NONE", "STRUCT", "V128", "AbsHeapType", "AddrType", "ArrayType",
-    "Arrow", "CompType", "DefType", "ExternType", "FieldType", "FuncType", "GlobalType", "HeapType", "I8",
+    "ANY", "ANYREF", "ARRAY", "BOT", "EQ", "EXN", "EXNREF", "EXTERN", "EXTERNREF", "F32", "F64", "FUNC", "FUNCREF",
+    "I31", "I32", "I64", "NOEXN", "NOEXTERN", "NOFUNC", "NONE", "STRUCT", "V128", "AbsHeapType", "AddrType",
+    "ArrayType", "Arrow", "CompType", "DefType", "ExternType", "FieldType", "FuncType", "GlobalType", "HeapType", "I8",
     "I16", "Limits", "MemType", "NumType", "PackType", "RecIdx", "RecType", "RefType", "ResultType", "StorageType",
     "StructType", "SubType", "TableType", "TagType", "TypeVar", "ValType", "VecType", "arrow", "func_deftype", "ref",
+    "ref_pattern", "substitute", "variable",
 ]  # fmt: skip
 
 
@@ -88,6 +89,7 @@ I31 = AbsHeapType("i31", "i31ref", 0x6C)
 STRUCT = AbsHeapType("struct", "structref", 0x6B)
 ARRAY = AbsHeapType("array", "arrayref", 0x6A)
 EXN = AbsHeapType("exn", "exnref", 0x69)
+BOT = AbsHeapType("bot", "botref", -1)  # below every heap type; only unreachable code has it (spec: syntax-heaptype)
 
 
 class RecIdx(NamedTuple):
@@ -239,16 +241,38 @@ ExternType = DefType | TableType | MemType | GlobalType | TagType
 
 @dataclass(frozen=True, slots=True)
 class TypeVar:
-    """The one bounded variable that an arrow may hold.
+    """The one bounded variable that an arrow may hold, itself or as a part of reference types (:func:`ref_pattern`).
 
-    ``bound`` is ``any`` (every value type: drop), ``numvec`` (numeric or vector: untyped select) or ``ref`` (every
-    reference type: ref.is_null).  The validator binds it from the stack, the generator chooses it.
+    ``bound`` is ``any`` (every value type: drop), ``numvec`` (numeric or vector: untyped select), ``ref`` (every
+    reference type: ref.is_null), ``heap`` (every heap type: ref.as_non_null) or ``null`` (whether null is among the
+    values: any.convert_extern).  The validator binds it from the stack, the generator chooses it.
     """
 
     bound: str
 
     def __repr__(self) -> str:
         return f"'{self.bound}"
+
+
+def ref_pattern(null: bool | TypeVar, heap: HeapType | TypeVar) -> RefType:
+    """Return the reference type with a variable for its nullability or its heap type; only arrows hold it."""
+    return ref(null, heap)
+
+
+@cache
+def variable(t: Any) -> TypeVar | None:
+    """Return the variable that a type of an arrow is or holds, None for a closed type."""
+    parts = (t.null, t.heap) if isinstance(t, RefType) else (t,)
+    return next((part for part in parts if isinstance(part, TypeVar)), None)
+
+
+def substitute(t: Any, value: Any) -> Any:
+    """Return a type of an arrow with ``value`` (a type, a heap type or a bool) for its variable if it has one."""
+    if isinstance(t, TypeVar):
+        return value
+    if variable(t) is None:
+        return t
+    return ref(*(value if isinstance(part, TypeVar) else part for part in (t.null, t.heap)))
 
 
 class Arrow(NamedTuple):

@@ -17,7 +17,21 @@ from engine.errors import InvalidError
 from engine.instructions import TABLE
 from engine.instructions.model import Control, Effect, Region
 from engine.matching import matches
-from engine.types import EXTERNREF, F32, F64, FUNCREF, I32, I64, Arrow, TypeVar, ValType
+from engine.types import (
+    EXTERN,
+    EXTERNREF,
+    F32,
+    F64,
+    FUNC,
+    FUNCREF,
+    I32,
+    I64,
+    Arrow,
+    NumType,
+    ValType,
+    substitute,
+    variable,
+)
 from engine.validation.context import Context
 from generators.immediates import domain, fills, is_context_free
 
@@ -34,7 +48,9 @@ __all__ = ["NUMERIC", "VALUES", "Choices", "Option", "Palette", "Role", "list_op
 NUMERIC: tuple[ValType, ...] = (I32, I64, F32, F64)
 VALUES: tuple[ValType, ...] = (*NUMERIC, FUNCREF, EXTERNREF)
 
-_BOUNDS: dict[str, tuple[ValType, ...]] = {"any": VALUES, "numvec": NUMERIC, "ref": (FUNCREF, EXTERNREF)}
+_BOUNDS: dict[str, tuple[Any, ...]] = {
+    "any": VALUES, "numvec": NUMERIC, "ref": (FUNCREF, EXTERNREF), "heap": (FUNC, EXTERN), "null": (True, False),
+}  # fmt: skip
 
 
 class Role(Enum):
@@ -118,15 +134,12 @@ def _width(row: Instr, c: Any, imms: tuple[Any, ...]) -> int:
 @cache
 def _instances(arrow: Arrow) -> tuple[Arrow, ...]:
     """Return the arrow for each choice of its type variable, or itself."""
-    variables = {t for t in (*arrow.pops, *arrow.pushes) if isinstance(t, TypeVar)}
-    if not variables:
+    bound = next((found for found in map(variable, arrow.pops) if found), None)
+    if bound is None:
         return (arrow,)
-    (variable,) = variables
     return tuple(
-        Arrow(
-            tuple(t if p is variable else p for p in arrow.pops), tuple(t if p is variable else p for p in arrow.pushes)
-        )
-        for t in _BOUNDS[variable.bound]
+        Arrow(tuple(substitute(t, value) for t in arrow.pops), tuple(substitute(t, value) for t in arrow.pushes))
+        for value in _BOUNDS[bound.bound]
     )
 
 
@@ -153,12 +166,13 @@ class _Rows:
     def __init__(self, features: FeatureSet, nan: str) -> None:
         rows = [r for r in TABLE if r.feature in features and not (r.nan and nan == "none")]
         self.local = [r for r in rows if Region.LOCAL in r.reads | r.writes]
-        self.calls = [r for r in rows if r.control is Control.CALL]
+        self.calls = [r for r in rows if r.control is Control.CALL and r.weight > 0]
         plain = [r for r in rows if r.control is None and r.weight > 0 and r not in self.local]
         free = [r for r in plain if is_context_free(r)]
         self.memory = [r for r in plain if r.imms and {i.name for i in r.imms} <= {"memarg", "memidx"}]
         self.indexed = [r for r in plain if r not in free and r not in self.memory]
         self.free = [o for o in list_options(free, Context(features)) if o.pushes or o.row.effect is not Effect.PURE]
+        self.operators = Choices(o for o in self.free if o.pops and all(isinstance(t, NumType) for t in o.pops))
         self._of_memories: dict[tuple[ValType, ...], _Sorted] = {}
         self._of_locals: dict[tuple[int, ValType], list[Option]] = {}
 
@@ -209,12 +223,19 @@ class _Sorted:
 
 class Palette:
     """The options of a module under a profile: ``producers[t]`` push one ``t``, ``leaves[t]`` without operands,
-    ``effects`` push nothing.  ``calls`` are kept apart, because what may be called depends on the caller."""
+    ``effects`` push nothing, ``operators`` are those on numbers alone.  ``calls`` are kept apart, because what may be
+    called depends on the caller."""
 
     def __init__(self, c: Context, profile: Profile, allowed: Callable[[Option], bool]) -> None:
         """``allowed`` refuses what would break a promise of the module, such as its termination."""
         rows = _rows(profile.features, profile.nan)
         self.of_local = rows.of_local
+        self.operators = rows.operators
         self.calls = list(list_options(rows.calls, c))
         found = _Sorted(filter(allowed, list_options(rows.indexed, c)), rows.shared(c))
         self.producers, self.leaves, self.effects = found.producers, found.leaves, found.effects
+        self._accesses = [o for o in self.effects.options if o.width]
+
+    def stores(self, t: NumType) -> list[Option]:
+        """Return the options that store a whole ``t``."""
+        return [o for o in self._accesses if o.pops[-1] is t and 8 * o.width == t.bits]

@@ -48,6 +48,7 @@ from engine.execution.frame import (
 from engine.execution.fuel import Start
 from engine.execution.rules import BITS, TRAPS
 from engine.instructions.model import Control
+from engine.types import RefType
 from engine.values import default
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def lower(code: Lowered) -> Block:
         raise ExhaustionError(Resource.STACK, Where(func.funcidx))
     zeros: Registers = []
     for n, t in func.code.locals:
-        zeros += [default(t)] * n
+        zeros += [None if type(t) is RefType else default(t)] * n
     lowering = Lowering(code, build_of(config), params + declared)
     entry = lowering.run()
     code.zeros = zeros + [None] * (lowering.registers - lowering.nl)

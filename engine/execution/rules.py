@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.errors import Trap, TrapKind
 from engine.execution import closures
-from engine.execution.closures import VALUE
+from engine.execution.closures import REGISTER, VALUE
 from engine.execution.frame import (
     BR_TABLE,
     BULK,
@@ -58,7 +58,7 @@ ANYTHING = TRAPS | sum(bit for region, bit in REGIONS.items() if region is not R
 
 # Members of enumerations as globals: reading them from their class is slow.
 AFTER_BULK, AT_LOOP, PLAIN = Start.BULK, Start.LOOP, Start.PLAIN
-LOOP = Control.LOOP
+LOOP, BR_ON_NULL, BR_ON_NON_NULL = Control.LOOP, Control.BR_ON_NULL, Control.BR_ON_NON_NULL
 
 
 def _bits(regions: Iterable[Region]) -> int:
@@ -125,7 +125,7 @@ _BY_RUN = {
     local_get: "local.get", local_set: "local.set", local_tee: "local.tee", global_get: "global.get",
     global_set: "global.set",
 }  # fmt: skip
-_CALLS = {("funcidx",): "call", ("typeidx", "tableidx"): "call_indirect"}
+_CALLS = {("funcidx",): "call", ("typeidx", "tableidx"): "call_indirect", ("typeidx",): "call_ref"}
 _BY_ARITY = {1: "unary", 2: "binary", 3: "ternary"}
 
 
@@ -498,6 +498,31 @@ def br_if(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
     low.start(on)
 
 
+def br_on(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
+    """Go to a label or on, as a reference says; ``control`` tells on which way it is lost."""
+    l = imms[0]
+    st = low.stack
+    e = st.pop()
+    if type(e) is not int:
+        e = low.slot(e)
+    run = partial(p.run, low.frame, *imms)
+    cond = (closures.shaped(1, False)[REGISTER], e, None, offset, run, BITS[e & 31], 1)
+    if p.control is not BR_ON_NULL:
+        low.push(e)
+    low.prepare(l)
+    taken, is_new = low.branch_block(l)
+    on = low.block()
+    low.test(cond, taken, on, offset)
+    if is_new:
+        low.start(taken)
+        low.branch(l, offset)
+    low.start(on)
+    if p.control is BR_ON_NULL:
+        low.push(e)
+    elif p.control is BR_ON_NON_NULL:
+        st.pop()
+
+
 def br_table(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
     """Go to one of many labels, each of which has one block here however often it is named."""
     labels, default = imms[0]
@@ -581,6 +606,27 @@ def call_indirect(
     here.test = test
 
 
+def call_ref(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
+    """Call the function that a reference points to."""
+    functype = low.context.functype(imms[0])
+    n, m = len(functype.params), len(functype.results)
+    r = low.closure(low.stack.pop())
+    low.spill(TRAPS)  # as for call_indirect
+    _leave_behind(low, n, m)
+    args = closures.registers(NOTHING, *low.operands(n))
+    del low.stack[len(low.stack) - n :]
+    here = low.comes_back(CALL_INDIRECT, offset, m, PLAIN)
+    here.args = args
+
+    def test(R: Registers) -> Any:
+        func = r(R)
+        if func is None:
+            raise Trap(TrapKind.NULL_FUNCTION)
+        return func
+
+    here.test = test
+
+
 # fmt: off
 RULES: dict[str, Rule] = {
     "integer": integer, "const": const, "unary": unary, "binary": binary, "ternary": ternary, "drop": drop,
@@ -588,6 +634,7 @@ RULES: dict[str, Rule] = {
     "global.get": global_get_rule, "global.set": global_set_rule, "load": load, "store": store, "general": general,
     "bulk": bulk, "nop": nop, "unreachable": unreachable, "block": block, "loop": loop, "if": if_, "else": else_,
     "end": end, "br": br, "br_if": br_if, "br_table": br_table, "return": return_, "call": call,
-    "call_indirect": call_indirect,
+    "call_indirect": call_indirect, "call_ref": call_ref, "br_on_null": br_on, "br_on_non_null": br_on,
+    "br_on_cast": br_on,
 }
 # fmt: on

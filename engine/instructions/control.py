@@ -12,11 +12,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import InvalidError, TrapKind
-from engine.features import MVP
-from engine.instructions.immediates import BLOCKTYPE, BRTABLE, FUNCIDX, LABELIDX, LEADING_TABLEIDX, TYPEUSE
+from engine.features import FUNCTION_REFERENCES, MVP
+from engine.instructions.immediates import BLOCKTYPE, BRTABLE, FUNCIDX, LABELIDX, LEADING_TABLEIDX, TYPEIDX, TYPEUSE
 from engine.instructions.model import Control, Effect, Instr, Region
 from engine.matching import matches
-from engine.types import FUNCREF, I32, Arrow, arrow
+from engine.types import FUNCREF, I32, Arrow, RefType, TypeVar, arrow, ref, ref_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,6 +74,39 @@ def _call_indirect(c: Any, y: int, x: int) -> Arrow:
     return Arrow((*t.params, table.addrtype), t.results)
 
 
+def _call_ref(c: Any, x: int) -> Arrow:
+    """Spec: valid-call_ref."""
+    t: FuncType = c.functype(x)
+    return Arrow((*t.params, ref(True, c.type(x))), t.results)
+
+
+_HEAP = TypeVar("heap")
+
+
+def _br_on_null(c: Any, l: int) -> Arrow:
+    """Spec: valid-br_on_null."""
+    ts: ResultType = c.label(l)
+    return Arrow((*ts, ref_pattern(True, _HEAP)), (*ts, ref_pattern(False, _HEAP)))
+
+
+def _br_on_non_null(c: Any, l: int) -> Arrow:
+    """Spec: valid-br_on_non_null."""
+    ts: ResultType = c.label(l)
+    if not ts or not isinstance(ts[-1], RefType):
+        raise InvalidError(f"type mismatch: label {l} takes no reference")
+    return Arrow((*ts[:-1], ref(True, ts[-1].heap)), ts[:-1])
+
+
+def _is_null(frame: Any, l: int, r: Any) -> bool:
+    """Spec: exec-br_on_null."""
+    return r is None
+
+
+def _is_not_null(frame: Any, l: int, r: Any) -> bool:
+    """Spec: exec-br_on_non_null."""
+    return r is not None
+
+
 def _control(
     name: str, opcode: int, control: Control, type: Arrow | Callable[..., Arrow], **rest: Any,
 ) -> Instr:  # fmt: skip
@@ -84,6 +117,7 @@ def _control(
 _CALL_INDIRECT_TRAPS = frozenset(
     {TrapKind.UNDEFINED_ELEMENT, TrapKind.UNINITIALIZED_ELEMENT, TrapKind.INDIRECT_CALL_MISMATCH}
 )
+_NULL_FUNCTION = frozenset({TrapKind.NULL_FUNCTION})
 _NOTHING = arrow("->")
 
 # fmt: off
@@ -103,5 +137,11 @@ ROWS = [
     _control("call",          0x10, Control.CALL,     _call, imms=(FUNCIDX,), fuel=1, weight=100),
     _control("call_indirect", 0x11, Control.CALL,     _call_indirect, imms=(TYPEUSE, LEADING_TABLEIDX), fuel=1,
              weight=60, traps=_CALL_INDIRECT_TRAPS, reads=frozenset({Region.TABLE})),
+    _control("call_ref",      0x14, Control.CALL,     _call_ref, imms=(TYPEIDX,), fuel=1, weight=0,
+             traps=_NULL_FUNCTION, feature=FUNCTION_REFERENCES),
+    _control("br_on_null",    0xD5, Control.BR_ON_NULL, _br_on_null, imms=(LABELIDX,), fuel=1, run=_is_null,
+             feature=FUNCTION_REFERENCES),
+    _control("br_on_non_null", 0xD6, Control.BR_ON_NON_NULL, _br_on_non_null, imms=(LABELIDX,), fuel=1,
+             run=_is_not_null, feature=FUNCTION_REFERENCES),
 ]
 # fmt: on

@@ -9,7 +9,9 @@ How ``run`` is called, by effect:
 ``PURE``     ``run(*imms, *operands)`` returns the result, or a tuple where the row pushes several, or None where none.
 ``STATE``    ``run(frame, *imms, *operands)`` likewise; ``frame.locals`` is the list of locals of the activation and
              ``frame.module`` the module instance with ``mems tables globals funcs elems datas`` to index.
-``CONTROL``  ``run`` is None; ``control`` says what lowering builds.
+``CONTROL``  ``run`` is None; ``control`` says what lowering builds.  But a branch on a reference has a ``run(frame,
+             *imms, r)`` that tells whether it is taken: the taken way of ``BR_ON_NULL`` loses the reference, the
+             other way that of ``BR_ON_NON_NULL``, neither that of ``BR_ON_CAST``.
 
 ``type`` is an arrow or a rule ``type(c, *imms) -> Arrow`` over a context whose methods give closed types and raise
 ``InvalidError`` (``unknown local``) where out of range: ``local(x)`` a value type, ``type(x)`` and ``func(x)`` a
@@ -63,6 +65,9 @@ class Control(Enum):
     BR = "br"
     BR_IF = "br_if"
     BR_TABLE = "br_table"
+    BR_ON_NULL = "br_on_null"
+    BR_ON_NON_NULL = "br_on_non_null"
+    BR_ON_CAST = "br_on_cast"
     RETURN = "return"
     CALL = "call"
     TRY_TABLE = "try_table"

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from engine.errors import InvalidError, UnsupportedError, WasmError, Where
 from engine.instructions.model import Control, Region
 from engine.matching import matches, matches_results
-from engine.types import Arrow, NumType, RefType, TypeVar, VecType
+from engine.types import BOT, Arrow, NumType, RefType, VecType, substitute, variable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,7 +64,7 @@ def _step(row: Instr) -> Step:
         how = _STRUCTURE[row.control]
     elif isinstance(row.type, Arrow):
         arrow = row.type
-        how = VARIABLE if any(isinstance(t, TypeVar) for t in arrow.pops) else FIXED
+        how = FIXED
     elif kinds == ["localidx"]:
         how = LOCAL
     elif kinds == ["labelidx"]:
@@ -74,6 +74,8 @@ def _step(row: Instr) -> Step:
 
 
 def _of_arrow(how: int, a: Arrow) -> Step:
+    if how in (FIXED, RULE) and any(map(variable, a.pops)):
+        how = VARIABLE
     return how, list(a.pops), len(a.pops), a.pushes, a.polymorphic
 
 
@@ -122,26 +124,30 @@ class _Walker:
         return got
 
     def pop_types(self, ts: Sequence[ValType], what: Instr) -> list[Any]:
-        """Pop subtypes of ``ts`` and return them, first to last."""
+        """Pop subtypes of ``ts`` and return them, first to last; those that nobody will ever see are BOTTOM."""
+        vals, frame = self.vals, self.frames[-1]
+        hidden = len(ts) - (len(vals) - frame.height) if frame.unreachable else 0
+        if hidden > 0:
+            return [BOTTOM] * hidden + self.pop_types(ts[hidden:], what)
         return [self.pop_type(t, what) for t in reversed(ts)][::-1]
 
-    def bind(self, row: Instr) -> tuple[Any, ...]:
+    def bind(self, row: Instr, pops: Sequence[Any], pushes: Sequence[Any]) -> tuple[Any, ...]:
         """Pop by an arrow with a type variable, which the stack binds, and return what to push."""
-        arrow = row.arrow(self.c, ())
         bound: Any = BOTTOM
-        for t in reversed(arrow.pops):
-            if not isinstance(t, TypeVar):
+        known = next(i for i, t in enumerate(pops) if variable(t))
+        for t in reversed(pops[known:]):
+            if variable(t) is None:
                 self.pop_type(t, row)
                 continue
-            got = self.pop(row)
+            got = _value_of(t, self.pop(row), row)
             if got is BOTTOM:
                 continue
-            if not _within(got, t.bound):
-                raise InvalidError(f"type mismatch: {row.name} does not take {got}")
             if bound is not BOTTOM and bound is not got:
                 raise InvalidError(f"type mismatch: {row.name} with operands {got} and {bound}")
             bound = got
-        return tuple(bound if isinstance(t, TypeVar) else t for t in arrow.pushes)
+        if known:
+            self.pop_types(pops[:known], row)
+        return tuple([substitute(t, _unknown(t) if bound is BOTTOM else bound) for t in pushes])
 
     def diverge(self) -> None:
         """Mark the rest of the innermost construct unreachable."""
@@ -214,11 +220,29 @@ class _Walker:
             self.unset.add(self.newly_set.pop()[1])
 
 
-def _within(t: ValType, bound: str) -> bool:
-    """Tell whether a type variable with this bound may stand for ``t``."""
-    if bound == "any":
-        return True
-    return isinstance(t, RefType) if bound == "ref" else isinstance(t, NumType | VecType)
+_BOUNDS: dict[str, Any] = {"any": object, "numvec": (NumType, VecType), "ref": RefType}
+
+
+def _value_of(pattern: Any, got: Any, row: Instr) -> Any:
+    """Return what the variable in a type of an arrow stands for where the stack has ``got``; BOTTOM decides nothing."""
+    if got is BOTTOM:
+        return BOTTOM
+    bounds = _BOUNDS.get(getattr(pattern, "bound", ""))
+    if bounds is not None:
+        if isinstance(got, bounds):
+            return got
+    elif isinstance(got, RefType):  # the variable is a part of a reference type
+        value = got.heap if isinstance(pattern.null, bool) else got.null
+        if matches(got, substitute(pattern, value)):
+            return value
+    raise InvalidError(f"type mismatch: {row.name} does not take {got}")
+
+
+def _unknown(pattern: Any) -> Any:
+    """Return what the variable in a type stands for if no operand says: the least that it may."""
+    if not isinstance(pattern, RefType):
+        return BOTTOM
+    return BOT if isinstance(pattern.null, bool) else False
 
 
 def _of_rule(c: Context, row: Instr, imms: tuple[Any, ...]) -> Step:
@@ -263,22 +287,28 @@ def check_body(
                     if unset:
                         walker.track_local(row, x)
                 elif how == RULE:
-                    _, pops, n, pushes, diverges = arrows.get((row, imms)) or _of_rule(c, row, imms)
+                    how, pops, n, pushes, diverges = arrows.get((row, imms)) or _of_rule(c, row, imms)
                     if len(vals) > MAX_OPERANDS:
                         raise UnsupportedError(f"more than {MAX_OPERANDS} operands")
+                    if how == VARIABLE:
+                        vals += walker.bind(row, pops, pushes)
+                        continue
                 elif how == LABEL:
                     x = imms[0]
                     ts = labels[-1 - x] if x < len(labels) else c.label(x)
-                    _, pops, n, pushes, diverges = index_arrows.get((row, ts)) or _of_index(c, row, x, ts)
+                    how, pops, n, pushes, diverges = index_arrows.get((row, ts)) or _of_index(c, row, x, ts)
+                    if how == VARIABLE:
+                        vals += walker.bind(row, pops, pushes)
+                        continue
                 elif how == VARIABLE:
                     base = len(vals) - n
                     if base < height:
-                        vals += walker.bind(row)
+                        vals += walker.bind(row, pops, pushes)
                         continue
                     key = (row, *vals[base:])
                     bound = bindings.get(key)
                     if bound is None:
-                        bound = bindings[key] = walker.bind(row)
+                        bound = bindings[key] = walker.bind(row, pops, pushes)
                     else:
                         del vals[base:]
                     vals += bound

@@ -18,14 +18,28 @@ from engine.execution.calls import invoke
 from engine.execution.fuel import UnitModel
 from engine.execution.instantiate import instantiate, resolve
 from engine.features import EXECUTED, FEATURES, MVP
+from engine.matching import top
 from engine.runtime.globals import GlobalInst
-from engine.runtime.heap import ExternRef
+from engine.runtime.heap import ExternRef, matches_ref
 from engine.runtime.instance import FuncInst, HostFunc
 from engine.runtime.memory import MemInst
 from engine.runtime.store import Config, Store
 from engine.runtime.table import TableInst
 from engine.runtime.tag import TagInst
-from engine.types import EXTERNREF, F32, F64, FUNCREF, I32, I64, FuncType
+from engine.types import (
+    EXTERN,
+    EXTERNREF,
+    F32,
+    F64,
+    FUNC,
+    FUNCREF,
+    I32,
+    I64,
+    NOEXTERN,
+    NOFUNC,
+    FuncType,
+    RefType,
+)
 from engine.validation import validate
 from engine.values import from_bits, to_bits
 from oracles.adapter import (
@@ -69,6 +83,7 @@ PLANTS: dict[str, Callable[[], Build]] = {}  # filled by importing PLANTED_BY, o
 PLANTED_BY = "harness.planted"  # by name only: oracles do not depend on the harness
 
 _TYPES: dict[str, ValType] = {str(t): t for t in (I32, I64, F32, F64, FUNCREF, EXTERNREF)}  # what EXECUTED has
+_TOPS = {h.short: top(h) for h in (FUNC, NOFUNC, EXTERN, NOEXTERN)}  # the hierarchy of a reference, by its name
 _RESOURCES = {Resource.STACK: "stack", Resource.FUEL: "fuel", Resource.HEAP: "memory"}
 _STAGES: tuple[tuple[type[WasmError], str], ...] = (
     (errors.MalformedError, "malformed"), (errors.InvalidError, "invalid"), (errors.LinkError, "unlinkable"),
@@ -147,24 +162,31 @@ class ReferenceSession(Session):
             return "i32", f"{v:08x}"
         if t is I64:
             return "i64", f"{v:016x}"
-        name = str(t)
+        if not isinstance(t, RefType):
+            name = str(t)
+            return name, f"{to_bits(t, v):0{WIDTHS[name] // 4}x}"
+        name = top(t.heap).short
         if v is None:
             return name, None
-        width = WIDTHS.get(name)
-        if width is not None:
-            return name, f"{to_bits(t, v):0{width // 4}x}"
         return name, v.value if isinstance(v, ExternRef) else self.functions.number(v, v)
 
     def value(self, value: Value, t: ValType) -> Any:
         """Return the engine value that a wire value means where a ``t`` is expected, or stop the step as Blocked."""
         name, payload = value
-        if _TYPES.get(name) is not t:
-            raise blocked(f"a {name} where {t} is expected")
-        if name in WIDTHS:
+        if not isinstance(t, RefType):
+            if name != str(t):
+                raise blocked(f"a {name} where {t} is expected")
             return from_bits(t, int(payload, 16))
-        if payload is None:
-            return None
-        if t is FUNCREF:
+        if name not in _TOPS or _TOPS[name] is not top(t.heap):
+            raise blocked(f"a {name} where {t} is expected")
+        v = None if payload is None else self.reference(name, payload)
+        if not matches_ref(v, t):
+            raise blocked(f"{name} {payload} is no {t}")
+        return v
+
+    def reference(self, name: str, payload: Any) -> Any:
+        """Return the engine value that the payload of a reference that is not null means."""
+        if _TOPS[name] is FUNC:
             return self.functions.handle(payload)
         if not isinstance(payload, int) or payload < 0:
             raise blocked(f"no external reference {payload!r}")

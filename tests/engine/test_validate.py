@@ -309,11 +309,6 @@ UNSUPPORTED = [
     ("(type (sub (func)))", "gc"),
     ("(func (param anyref))", "gc"),
     ("(func (param exnref))", "exceptions"),
-    ("(type (func)) (func (param (ref null 0)))", "function-references"),
-    ("(func (param (ref extern)))", "function-references"),
-    ("(type (func)) (func ref.null 0 drop)", "function-references"),
-    ("(type (func)) (global (ref null 0) (ref.null 0))", "function-references"),
-    ("(func) (table 1 funcref (ref.func 0))", "function-references"),
     ("(memory 1 1 shared)", "threads"),
 ]
 

@@ -73,4 +73,6 @@ def test_every_kind_of_assertion_and_every_trap_of_wasm_2_stands_in_a_script():
         "undefined element",
         "uninitialized element",
         "indirect call type mismatch",
+        "null function reference",
+        "null reference",
     }
