@@ -14,6 +14,7 @@ from engine.validation import validate
 from generators.module import generate
 from generators.profile import PRESETS
 from generators.source import Source
+from harness.cases import fit_profile
 from harness.compare import Differ, Side, compare
 from harness.shim import Program, Shimmed, connect, described
 from harness.shim_module import IMPORT, WASI, Refused
@@ -58,9 +59,8 @@ def test_every_program_is_a_valid_module(check: Check, flavour: str) -> None:
             assert oracle.run(plan)[0].outcome == Returned()
 
 
-def generated(index: int) -> Plan:
-    profile = replace(PRESETS["standard"], nan="module")
-    return generate(Source.fresh(7, index), profile).plan
+def generated(index: int, description: Description) -> Plan:
+    return generate(Source.fresh(7, index), fit_profile(PRESETS["standard"], [description])).plan
 
 
 def plan_of(*steps: Step, **fields: object) -> Plan:
@@ -167,7 +167,7 @@ def test_generated_cases_agree_with_the_reference(wasmer: Shimmed) -> None:
     compared = 0
     with Oracle("reference") as reference:
         for index in range(25):
-            plan = generated(index)
+            plan = generated(index, wasmer.description)
             left = Side("reference", reference.run(plan), "reference", "1")
             right = Side("wasmer", wasmer.run(plan), "wasmer", wasmer.description.version)
             comparison = compare(plan, left, right)
