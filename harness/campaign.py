@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from harness.cli import Exit
 from harness.directory import DiskFull
 from harness.pool import PoolFault
-from harness.report import INCONCLUSIVE_PERCENT
+from harness.report import INCONCLUSIVE_PERCENT, UNSUPPORTED_PERCENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -153,6 +153,7 @@ class Campaign:
             return Exit.INTERNAL
         if self.tally.of_kind("finding") or self.over_count():
             return Exit.FINDINGS
-        if self.tally.cases >= MIN_CASES_FOR_RATE and self.tally.inconclusive_percent > INCONCLUSIVE_PERCENT:
+        limits = (("inconclusive", INCONCLUSIVE_PERCENT), ("unsupported", UNSUPPORTED_PERCENT))
+        if self.tally.cases >= MIN_CASES_FOR_RATE and any(self.tally.percent(k) > limit for k, limit in limits):
             return Exit.INCONCLUSIVE
         return Exit.CLEAN

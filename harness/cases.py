@@ -61,8 +61,8 @@ class CaseResult:
     """What one case came to.
 
     ``digest`` is None where a wall clock or the machine's memory had a say.  ``counts`` has keys ``KIND/NAME`` with the
-    kinds outcome, trap, inconclusive, note, divergence and finding.  ``seconds`` is by phase.  ``error`` is the
-    traceback of a fault of our own.
+    kinds outcome, trap and note, and one of ``harness.report.VERDICTS`` for each comparison.  ``seconds`` is by phase.
+    ``error`` is the traceback of a fault of our own.
     """
 
     index: int
@@ -149,12 +149,16 @@ class Examiner:
     @staticmethod
     def _tally(result: CaseResult, judgement: Judgement) -> None:
         verdict = judgement.comparison.verdict
+        kind, name = "agree", judgement.oracle
         if isinstance(verdict, Incomparable):
-            result.counts[f"inconclusive/{verdict.reason}"] += 1
+            kind, _, name = verdict.reason.partition(": ")
+            kind = "unsupported" if kind == "unsupported" else "inconclusive"
+            name = f"{judgement.oracle} {name}" if kind == "unsupported" else verdict.reason
         elif judgement.divergence is not None:
-            result.counts[f"divergence/{judgement.divergence.id}"] += 1
+            kind, name = "divergence", judgement.divergence.id
         elif judgement.signature is not None:
-            result.counts[f"finding/{judgement.signature}"] += 1
+            kind, name = "finding", judgement.signature
+        result.counts[f"{kind}/{name}"] += 1
 
     def found(self, plan: Plan, judgement: Judgement, index: int, tape: tuple[int, ...]) -> Found:
         """Return the finding of a judgement as a case to keep."""

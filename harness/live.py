@@ -61,5 +61,5 @@ def campaign_line(campaign: Campaign) -> str:
     findings = sum(tally.of_kind("finding").values())
     return (
         f"{tally.elapsed_s:6.0f} s  {tally.cases:,} cases  {rate:.0f}/s  {findings} findings  "
-        f"{tally.inconclusive_percent:.1f}% inconclusive  {tally.executed:,} instructions"
+        f"{tally.percent('inconclusive'):.1f}% inconclusive  {tally.executed:,} instructions"
     )

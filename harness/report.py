@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.binary import decode
 from engine.errors import WasmError
+from engine.text.printer import print_module
 from harness.compare import RULES, TOLERANCES, show_value
 
 if TYPE_CHECKING:
@@ -18,9 +19,15 @@ if TYPE_CHECKING:
     from harness.cases import CaseResult
     from oracles.plan import Plan, Step
 
-__all__ = ["INCONCLUSIVE_PERCENT", "Tally", "finding_text", "module_text", "renderings", "show_step", "summary_lines"]
+__all__ = [
+    "INCONCLUSIVE_PERCENT", "UNSUPPORTED_PERCENT", "VERDICTS", "Tally", "finding_text", "module_text", "renderings",
+    "show_step", "summary_lines",
+]  # fmt: skip
 
-INCONCLUSIVE_PERCENT = 2.0
+VERDICTS = ("agree", "inconclusive", "unsupported", "divergence", "finding")
+INCONCLUSIVE_PERCENT = 2.0  # of all comparisons, at most
+UNSUPPORTED_PERCENT = 50.0
+MOST = 12  # names in one line of the summary
 _PHASES = ("generate", "reference", "oracle", "compare")
 
 
@@ -57,9 +64,12 @@ class Tally:
         pairs = [(k.removeprefix(prefix), n) for k, n in self.counts.items() if k.startswith(prefix)]
         return dict(sorted(pairs, key=lambda pair: (-pair[1], pair[0])))
 
-    @property
-    def inconclusive_percent(self) -> float:
-        return 100 * sum(self.of_kind("inconclusive").values()) / self.cases if self.cases else 0.0
+    def percent(self, kind: str) -> float:
+        """Return the share of a kind of verdict among all comparisons."""
+        sums = {
+            k: sum(self.of_kind(k).values()) for k in ("agree", "inconclusive", "unsupported", "divergence", "finding")
+        }
+        return 100 * sums[kind] / (sum(sums.values()) or 1)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -104,7 +114,9 @@ def summary_lines(tally: Tally, title: str, places: Sequence[str] = ()) -> list[
     row("time", "  ".join(f"{p} {100 * tally.seconds[p] / total:.0f}%" for p in _PHASES))
     row("outcomes", _shares(tally.of_kind("outcome")))
     row("traps", _shares(tally.of_kind("trap")) or "none")
-    row("inconclusive", f"{tally.inconclusive_percent:.2f}%  {_shares(tally.of_kind('inconclusive'))}".rstrip())
+    for kind in ("inconclusive", "unsupported"):
+        if (share := tally.percent(kind)) or kind == "inconclusive":
+            row(kind, f"{share:.2f}%  {_shares(tally.of_kind(kind))}".rstrip())
     if tally.undigested:
         row("", f"not in the digest: cases {', '.join(map(str, tally.undigested[:10]))}")
     if notes := tally.of_kind("note"):
@@ -120,7 +132,8 @@ def summary_lines(tally: Tally, title: str, places: Sequence[str] = ()) -> list[
 
 
 def _shares(counts: dict[str, int]) -> str:
-    return "  ".join(f"{name} {n:,}" for name, n in counts.items())
+    shown = [f"{name} {n:,}" for name, n in list(counts.items())[:MOST]]
+    return "  ".join([*shown, f"and {len(counts) - MOST} more"] if len(counts) > MOST else shown)
 
 
 def show_step(step: Step) -> str:
@@ -145,8 +158,6 @@ def renderings(case: Case) -> dict[str, str]:
 
 def module_text(wasm: bytes) -> str:
     """Return a module as text, or a comment that says why there is none."""
-    from engine.text.printer import print_module
-
     try:
         return print_module(decode(wasm))
     except WasmError as e:

@@ -25,7 +25,7 @@ from harness.report import Tally, summary_lines
 from harness.runner import Runner
 from harness.triage import KEEP
 from oracles.adapter import Unavailable
-from oracles.outcome import Exhausted, Returned, TimedOut, Trapped
+from oracles.outcome import Exhausted, Returned, TimedOut, Trapped, Unsupported
 from oracles.plan import Plan, Step
 from tests.support.fakes import FakeOracle
 
@@ -168,7 +168,17 @@ def test_a_hang_is_listed_and_out_of_the_digest(tmp_path):
 def test_too_much_that_is_inconclusive_has_its_own_status(tmp_path):
     ending, tally, _ = sitting(tmp_path / "run", wrong_when(lambda a: True, Exhausted("stack")), cases=200)
     assert ending.status == Exit.INCONCLUSIVE
-    assert tally.inconclusive_percent == 100
+    assert tally.percent("inconclusive") == 100
+
+
+def test_what_an_engine_cannot_do_is_counted_apart(tmp_path):
+    ending, tally, _ = sitting(tmp_path / "run", wrong_when(lambda a: a % 4 == 0, Unsupported("externref")), cases=200)
+    assert ending.status == Exit.CLEAN
+    assert list(tally.of_kind("unsupported")) == ["other externref"]
+    assert 0 < tally.percent("unsupported") < 50
+    assert tally.percent("inconclusive") == 0
+    ending, _, _ = sitting(tmp_path / "most", wrong_when(lambda a: a % 4, Unsupported("externref")), cases=200)
+    assert ending.status == Exit.INCONCLUSIVE
 
 
 def test_a_generator_that_fails_is_an_internal_error_of_its_case(tmp_path, monkeypatch):
