@@ -1,6 +1,7 @@
 """A WebAssembly engine in pure Python, exact to the bit: its public face.
 
-``decode`` bytes to a module, ``validate`` it, ``instantiate`` it in a ``Store``, ``invoke`` its exported functions.
+``decode`` bytes or ``parse`` text to a module, ``validate`` it, ``instantiate`` it in a ``Store``, ``invoke`` its
+exported functions; ``encode`` and ``print_module`` are the ways back.
 The names below are public, everything else is internal.  They are imported on first use, so that whoever needs only
 the types or the errors does not load the rest.
 """
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
         InvalidError,
         LinkError,
         MalformedError,
+        TextError,
         Trap,
         TrapKind,
         UncaughtException,
@@ -27,18 +29,21 @@ if TYPE_CHECKING:
     from engine.execution.calls import invoke
     from engine.execution.instantiate import instantiate, resolve
     from engine.runtime.store import Config, Store
+    from engine.text.parser import parse
+    from engine.text.printer import print_module
     from engine.validation import validate
 
 __all__ = [
-    "Config", "EngineBug", "ExhaustionError", "InvalidError", "LinkError", "MalformedError", "Store", "Trap",
-    "TrapKind", "UncaughtException", "UnsupportedError", "WasmError", "decode", "encode", "instantiate", "invoke",
-    "resolve", "validate",
+    "Config", "EngineBug", "ExhaustionError", "InvalidError", "LinkError", "MalformedError", "Store", "TextError",
+    "Trap", "TrapKind", "UncaughtException", "UnsupportedError", "WasmError", "decode", "encode", "instantiate",
+    "invoke", "parse", "print_module", "resolve", "validate",
 ]  # fmt: skip
 
 _HOMES = {
     "decode": "engine.binary", "encode": "engine.binary", "validate": "engine.validation",
     "instantiate": "engine.execution.instantiate", "resolve": "engine.execution.instantiate",
     "invoke": "engine.execution.calls", "Config": "engine.runtime.store", "Store": "engine.runtime.store",
+    "parse": "engine.text.parser", "print_module": "engine.text.printer",
 }  # fmt: skip
 
 

@@ -20,6 +20,7 @@ __all__ = [
     "LinkError",
     "MalformedError",
     "Resource",
+    "TextError",
     "Trap",
     "TrapKind",
     "UncaughtException",
@@ -108,6 +109,19 @@ class MalformedError(WasmError):
     def offset(self) -> int | None:
         """Byte offset in the input."""
         return None if self.where is None else self.where.offset
+
+
+class TextError(MalformedError):
+    """Text that breaks the grammar: ``line`` and ``column`` from 1, and ``excerpt``, the line with a caret below it."""
+
+    def __init__(self, message: str, offset: int, line: int, column: int, excerpt: str) -> None:
+        super().__init__(message, offset)
+        self.line = line
+        self.column = column
+        self.excerpt = excerpt
+
+    def __str__(self) -> str:
+        return f"{self.message}\n{self.excerpt}"
 
 
 class InvalidError(WasmError):

@@ -16,7 +16,7 @@ from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-from engine.errors import MalformedError
+from engine.errors import MalformedError, TextError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,6 +87,7 @@ _ESCAPE = re.compile(rb"\\(?:([tnr\"'\\])|([0-9A-Fa-f]{2})|u\{([0-9A-Fa-f_]+)\})
 _NEWLINE = re.compile(rb"\r\n?|\n")
 _SIMPLE = {b"t": b"\t", b"n": b"\n", b"r": b"\r", b'"': b'"', b"'": b"'", b"\\": b"\\"}
 _KINDS = {kind.name: kind for kind in Kind}
+_EXCERPT = 60  # bytes to each side
 
 
 class Source:
@@ -115,10 +116,20 @@ class Source:
         line = self.line(offset)
         return line, len(self.text[self._lines[line - 1] : offset].decode("utf-8", "replace")) + 1
 
-    def error(self, phrase: str, offset: int, detail: str = "") -> MalformedError:
+    def error(self, phrase: str, offset: int, detail: str = "") -> TextError:
         """Return, not raise, the error of this place: the suite's phrase, then what helps, then line and column."""
         line, column = self.line_column(offset)
-        return MalformedError(f"{phrase}: {detail + ' ' if detail else ''}at line {line}, column {column}", offset)
+        message = f"{phrase}: {detail + ' ' if detail else ''}at line {line}, column {column}"
+        return TextError(message, offset, line, column, self.excerpt(offset))
+
+    def excerpt(self, offset: int) -> str:
+        """Return the line of a byte offset, or what of it is near, over a line with a caret below the place."""
+        start = self._lines[self.line(offset) - 1]
+        newline = _NEWLINE.search(self.text, offset)
+        after = self.text[offset : min(newline.start() if newline else len(self.text), offset + _EXCERPT)]
+        before = self.text[max(start, offset - _EXCERPT) : offset]
+        left, right = (_visible(part.decode("utf-8", "ignore")) for part in (before, after))
+        return f"{left}{right}\n{' ' * len(left)}^"
 
     def tokens(
         self, start: int = 0, end: int | None = None, *, annotations: bool = False, inside: bool = False
@@ -282,6 +293,10 @@ class Source:
         if text[pos] == 0x5C:
             return self.error("illegal escape", pos)
         return self.error("illegal character", pos, f"in string: U+{text[pos]:04X}")
+
+
+def _visible(text: str) -> str:
+    return "".join([c if c.isprintable() else " " for c in text])
 
 
 def _small_hex(digits: bytes) -> int:

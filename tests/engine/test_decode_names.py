@@ -15,6 +15,15 @@ def test_names_given_in_text():
     assert names_of(m) == Names("m", {0: "f", 2: "g h"}, {0: {0: "a", 2: "b"}})
 
 
+def test_names_of_everything():
+    text = """(module (type $t (func)) (func (block $l) (loop $k)) (table $u 0 funcref) (memory $v 0)
+      (global $g i32 (i32.const 0)) (elem $e func) (data $d ""))"""
+    assert names_of(decode(wasm(text))) == Names(
+        labels={0: {0: "l", 1: "k"}}, types={0: "t"}, tables={0: "u"}, mems={0: "v"}, globals={0: "g"},
+        elems={0: "e"}, datas={0: "d"},
+    )  # fmt: skip
+
+
 def test_a_module_without_names():
     assert names_of(Module()) == Names()
 
@@ -33,5 +42,5 @@ def test_a_broken_section_gives_what_came_before(cut):
 
 
 def test_unknown_subsections_are_skipped():
-    data = b"\x09\3abc" + write_names(Names("m"))
+    data = b"\x7f\3abc" + write_names(Names("m"))
     assert names_of(Module(customs=(Custom("name", data, 11),))).module == "m"
