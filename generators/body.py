@@ -2,7 +2,8 @@
 
 The shape is a tree: an expression of a wanted type picks a row that pushes it and makes its operands; a statement
 leaves the stack as it found it. Several results (calls, blocks of a function type) are consumed from the top by
-stores to locals. So a body is valid by construction and hardly anything it computes is dropped.
+stores to locals. So a body is valid by construction and hardly anything it computes is dropped. A *probe* is the
+statement that finds wrong operators: one row on sharp operands, its result at once where an observer looks.
 
 Termination is by construction too, because most engines have no fuel. Every loop counts a local of its own down,
 the product of nested counts is bounded by the profile. A call may go to a later function, or to a *guarded* one,
@@ -23,7 +24,7 @@ from generators.build import ELSE, END, const, default_expr, instr
 from generators.immediates import fill
 from generators.operands import aimed, tame
 from generators.palette import Choices, Role
-from generators.values import choose_bits, choose_sharp
+from generators.values import EDGES, choose_bits, choose_sharp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from generators.source import Source
 
 __all__ = ["Body"]
+
+MAX_OPEN = 16  # expressions inside each other: conditions, arms and addresses begin anew with a depth of their own
 
 
 class _Label:
@@ -61,6 +64,7 @@ class Body:
         self.trips = 1
         self.budget = self.profile.instructions
         self.uses_work = False
+        self.open = 0  # expressions begun and not ended
         self._temporaries: dict[ValType, int] = {}
         of_type: dict[ValType, list[Option]] = {}
         for x, t in enumerate(self.locals):
@@ -125,11 +129,24 @@ class Body:
 
     def statement(self, nesting: int) -> None:
         """Append one statement."""
-        menu: list[Callable[[int], None]] = [*[self._effect] * 7, *[self._set_local] * 5, *[self._call] * 3]
-        if nesting > 0:
-            menu += [self._if] * 3 + [self._loop] * 2 + [self._block] * 2 + [self._switch, self._typed_block]
-        menu += [self._branch_if]
-        self.source.choose(menu)(nesting - 1)
+        menu = _NESTED if nesting > 0 else _FLAT
+        self.source.choose(menu)(self, nesting - 1)
+
+    def _probe(self, _: int) -> None:
+        """Operators on sharp operands, each result kept where an observer sees it."""
+        for _ in range(self.source.between(1, 4)):
+            operator = self.module.palette.operators.choose(self.source)
+            t = operator.pushes[0]
+            assert isinstance(t, NumType)
+            stores = self.module.stores(t)
+            if stores:
+                store = self.source.choose(stores)
+                self.out.append(const(store.pops[0], 8 * self.source.below(32)))
+                self.option(operator, 0, is_sharp=True)
+                self.out.append(In(store.row, fill(self.source, store)))
+            else:
+                self.option(operator, 0, is_sharp=True)
+                self.consume(t)
 
     def _effect(self, _: int) -> None:
         effects = self.module.palette.effects
@@ -158,17 +175,16 @@ class Body:
     def consume(self, t: ValType) -> None:
         """Append what takes one value of type ``t`` from the stack, a drop only where nothing else can."""
         sets = self.local_sets.get(t)
-        if sets and not self.source.chance(self.profile.drop_percent):
+        sink = self.module.sink(t)
+        if sets and (sink is None or not self.source.chance(25)) and not self.source.chance(self.profile.drop_percent):
             option = sets.choose(self.source)
             self.out.append(In(option.row, option.imms))
+        elif sink is not None:
+            self.emit("global.set", sink)
+        elif sets is not None or t in self._temporaries:
+            self.emit("drop")
         else:
-            x = self.module.sink(t)
-            if x is not None:
-                self.emit("global.set", x)
-            elif sets is not None or t in self._temporaries:
-                self.emit("drop")
-            else:
-                self.emit("local.set", self.temporary(t))
+            self.emit("local.set", self.temporary(t))
 
     def _if(self, nesting: int) -> None:
         self.condition()
@@ -304,7 +320,8 @@ class Body:
         source = self.source
         start = len(source.tape)
         how = source.below(16)
-        if how < 3 or len(self.out) >= self.budget + 60:
+        self.open += 1
+        if how < 3 or self.open > MAX_OPEN or len(self.out) >= self.budget + 60:
             self._constant(t)
         elif how < 6 or depth <= 0:
             self._leaf(t)
@@ -312,6 +329,7 @@ class Body:
             self._operation(t, depth)
         else:
             self._construct(t, depth)
+        self.open -= 1
         source.mark(start, "expr")
 
     def _constant(self, t: ValType) -> None:
@@ -379,25 +397,35 @@ class Body:
         """Append an i32 used as a truth value."""
         self.expr(I32, 2)
 
-    def option(self, option: Option, depth: int) -> None:
+    def _sharp(self, t: NumType, bits: int) -> None:
+        """Append an operand that is a local, which a boundary argument may be in, or these bits."""
+        leaves = self.local_leaves.get(t)
+        if leaves and self.source.chance(40):
+            option = leaves.choose(self.source)
+            self.out.append(In(option.row, option.imms))
+        else:
+            self.out.append(const(t, bits))
+
+    def option(self, option: Option, depth: int, is_sharp: bool = False) -> None:
         """Append the operands of ``option``, then the instruction with its immediates filled."""
         source = self.source
         row, imms = option.row, option.imms
         if option.fills:
             imms = fill(source, option)
         pops = option.pops
-        if len(pops) > 1 and pops[0] is pops[1] and isinstance(pops[0], NumType) and source.chance(10):
-            for t in pops:
-                self.out.append(const(t, choose_sharp(source, t)) if isinstance(t, NumType) else default_expr(t))
-        else:
-            last = len(pops) - 1
-            for k, (t, role) in enumerate(zip(pops, option.roles, strict=True)):
-                if role is not Role.VALUE:
-                    aimed(self, t, role, option, imms)
-                elif k == last and row.traps and row.effect is Effect.PURE and isinstance(t, NumType):
-                    tame(self, t, depth)
-                else:
-                    self.expr(t, depth)
+        is_sharp = is_sharp or (len(pops) > 1 and source.chance(8))
+        last = len(pops) - 1
+        for k, (t, role) in enumerate(zip(pops, option.roles, strict=True)):
+            if role is not Role.VALUE:
+                aimed(self, t, role, option, imms)
+            elif not isinstance(t, NumType):
+                self.expr(t, depth)
+            elif k == last and row.traps and row.effect is Effect.PURE and not (is_sharp and source.chance(30)):
+                tame(self, t, depth)
+            elif is_sharp:
+                self._sharp(t, choose_sharp(source, t) if last else source.choose(EDGES[t]))
+            else:
+                self.expr(t, depth)
         self.out.append(In(row, imms))
         if row.nan and self.profile.nan == "module":
             self._canonicalise(option.pushes[0])
@@ -411,3 +439,11 @@ class Body:
         self.emit("local.get", x)
         self.emit(f"{t}.eq")
         self.emit("select")
+
+
+_FLAT: tuple[Callable[[Body, int], None], ...] = (
+    *[Body._effect] * 7, *[Body._set_local] * 5, *[Body._call] * 3, *[Body._probe] * 8, Body._branch_if,
+)  # fmt: skip
+_NESTED: tuple[Callable[[Body, int], None], ...] = (
+    *_FLAT, *[Body._if] * 3, *[Body._loop] * 2, *[Body._block] * 2, Body._switch, Body._typed_block,
+)  # fmt: skip

@@ -14,7 +14,7 @@ from engine.module import Code
 from engine.types import EXTERNREF, RefType
 from generators.body import Body
 from generators.signature import HOST_MODULE, Signatures
-from generators.values import choose_bits
+from generators.values import choose_bits, choose_sharp
 from oracles.plan import HOST, HostFunc, Limits, Plan, Step, Value
 
 if TYPE_CHECKING:
@@ -79,7 +79,8 @@ def _argument(source: Source, t: ValType) -> Value:
         number = source.choose((None, 0, 1, 2)) if t is EXTERNREF else None
         return (str(t), number)
     assert not isinstance(t, RefType)
-    bits: int = choose_bits(source, t)  # type: ignore[arg-type]
+    choose = choose_sharp if source.chance(50) else choose_bits
+    bits: int = choose(source, t)  # type: ignore[arg-type]
     return (str(t), format(bits, f"0{t.bits // 4}x"))
 
 

@@ -45,7 +45,10 @@ def _small(body: Body, t: ValType, bound: int) -> None:
 
 def _address(body: Body, t: ValType, option: Option, imms: tuple[Any, ...]) -> None:
     source = body.source
-    width = option.width or 1
+    if not option.width:
+        _span_address(body, t)
+        return
+    width = option.width
     offset = next((m.offset for m in imms if hasattr(m, "offset")), 0)
     how = source.below(16)
     if how < 13:
@@ -59,6 +62,16 @@ def _address(body: Body, t: ValType, option: Option, imms: tuple[Any, ...]) -> N
         body.emit(f"{t}.shl")
         body.out.append(const(t, max(0, width + offset + source.choose((0, 0, 0, 0, 1, 2, -1)))))
         body.emit(f"{t}.sub")
+
+
+def _span_address(body: Body, t: ValType) -> None:
+    """Where a bulk operator begins: low down, or as far from the end as a usual length, or a little nearer."""
+    source = body.source
+    if source.below(16) < 13:
+        _small(body, t, 32 if source.below(4) < 3 else 256)
+    else:
+        back = source.choose((16, 128, 16, 128, 15, 8, 1, 0))
+        body.out.append(const(t, max(0, body.module.memory_bytes() - back)))
 
 
 def _index(body: Body, t: ValType, option: Option, imms: tuple[Any, ...]) -> None:

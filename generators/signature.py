@@ -60,7 +60,7 @@ class Signatures:
         self.module = self.assemble()
         self.context = Context.of_module(self.module, profile.features)
         self.palette = Palette(self.context, profile, self._allowed)
-        self.calls = [self._likely(o) for o in self.palette.calls]
+        self.calls = [o for o in self.palette.calls if self._is_likely(o) or source.chance(3)]
 
     # -- choices
 
@@ -106,7 +106,7 @@ class Signatures:
         source = self.source
         self.mems: list[MemType] = []
         if source.chance(self.profile.memory_percent):
-            low = source.choose((1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 0))
+            low = 0 if source.chance(2) else source.choose((1, 1, 1, 2))
             high = low + source.choose((1, 0, 2, 3))
             self.mems.append(MemType(Limits(low, high)))
 
@@ -193,11 +193,13 @@ class Signatures:
             return self.flags[escaping] != "plain"
         return Region.GLOBAL not in option.row.writes or bool(option.imms[0] != self.work)
 
-    def _likely(self, call: Option) -> Option:
-        """Return the call, made rare if it is an indirect one for which no slot holds a function."""
-        if Region.TABLE not in call.row.reads or self.slots(call.imms[1], call.imms[0]):
-            return call
-        return call._replace(weight=max(1, call.weight // 50))
+    def _is_likely(self, call: Option) -> bool:
+        """Tell whether a call can succeed: not an indirect one of a type that no slot of the table holds."""
+        return Region.TABLE not in call.row.reads or bool(self.slots(call.imms[1], call.imms[0]))
+
+    def stores(self, t: NumType) -> list[Option]:
+        """Return the options that store a whole ``t``; none where the memory is empty."""
+        return self.palette.stores(t) if self.mems and self.memory_bytes() else []
 
     def sink(self, t: ValType) -> int | None:
         """Return a mutable global of type ``t`` that takes values nobody wants, or None."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from dataclasses import replace
 from statistics import median
@@ -14,12 +15,13 @@ from hypothesis import strategies as st
 
 from engine.binary import decode
 from engine.instructions import TABLE
-from engine.types import Arrow
+from engine.types import I32, Arrow
 from engine.validation import validate
 from generators.module import Generated, generate
 from generators.palette import Role, list_options
 from generators.profile import PRESETS
 from generators.source import Source
+from generators.values import SHARP
 from oracles.plan import Plan
 
 if TYPE_CHECKING:
@@ -66,6 +68,26 @@ def test_any_damaged_tape_is_a_valid_case(seed: int, data: st.DataObject) -> Non
     assert Plan.from_json(case.plan.to_json()).digest() == case.plan.digest()
 
 
+def hostile_tapes() -> list[list[int]]:
+    """Tapes without end: one choice repeated, or a few in turn, which nest without end if anything can."""
+    draw = random.Random(5)
+    tapes = [[choice] * 9000 for choice in (1, 3, 7, 15, 1 << 64)]
+    for bound in (16, 100, 1 << 64) * 12:
+        period = [draw.randrange(bound) for _ in range(draw.randrange(1, 30))]
+        tapes.append(period * (9000 // len(period)))
+    return tapes
+
+
+@pytest.mark.parametrize("profile", PRESETS)
+def test_a_hostile_tape_is_a_valid_case_of_bounded_size(profile: str) -> None:
+    preset = PRESETS[profile]
+    for tape in hostile_tapes():
+        case = generate(Source.replay(tape), preset)
+        validate(case.module)
+        assert len(case.module.codes) <= preset.functions[1] + 1
+        assert max(len(code.body) for code in case.module.codes) <= 4 * preset.instructions + 300
+
+
 def generate_tape(seed: int) -> list[int]:
     source = Source.fresh(seed)
     generate(source, STANDARD)
@@ -83,6 +105,16 @@ def test_the_standard_case_is_rich() -> None:
     assert median(sum(len(code.body) for code in case.module.codes) for case in found) >= 100
     assert median(len(case.module.funcs) for case in found) >= 3
     assert median(sum(step.kind == "call" for step in case.plan.steps) for case in found) >= 8
+
+
+def test_operators_meet_pairs_of_edges() -> None:
+    """A probe has sharp operands and a result that stays."""
+    pairs: set[tuple[int, int]] = set()
+    for code in (code for case in cases(400) for code in case.module.codes):
+        for a, b, operator, store in zip(code.body, code.body[1:], code.body[2:], code.body[3:], strict=False):
+            if store.row.name in ("i32.store", "global.set") and operator.row.name == "i32.sub":
+                pairs.update((x, y) for x in a.imms for y in b.imms if a.row is b.row is TABLE.by_name["i32.const"])
+    assert len(pairs & {(i, j) for i in SHARP[I32] for j in SHARP[I32]}) >= 10
 
 
 def test_hardly_any_value_is_dropped() -> None:

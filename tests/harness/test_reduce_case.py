@@ -161,7 +161,7 @@ def test_a_generated_case_shrinks_through_all_levels(with_tape):
     check, _ = check_on(traps_on(executes(name)))
     reduced = reduce_case(case, check)
     assert reduced.is_minimal
-    assert reduced.after <= 6 < reduced.before
+    assert reduced.after <= 8 < reduced.before
     assert len(reduced.case.plan.steps) == 1
     assert reduced.case.finding is not None
     assert reduced.case.finding.signature == SIGNATURE
