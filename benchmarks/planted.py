@@ -81,6 +81,7 @@ def shrink(case: Case, directory: Path, time_s: float, tries: int) -> tuple[Redu
 @click.option("--profile", default="standard", show_default=True)
 @click.option("--time", "time_s", default=60.0, show_default=True, help="Seconds to reduce one finding, at most.")
 @click.option("--tries", default=20_000, show_default=True, help="Runs to reduce one finding, at most.")
+@click.option("--out", type=click.Path(path_type=Path), help="Keep the cases in this directory.")
 @click.option("--median", default=12.0, show_default=True, help="Instructions that the median may have.")
 def main(names: tuple[str, ...], seed: int, cases: int, profile: str, time_s: float, tries: int, median: float) -> None:
     """Find every planted bug, shrink and reproduce what was found."""
@@ -90,12 +91,12 @@ def main(names: tuple[str, ...], seed: int, cases: int, profile: str, time_s: fl
     found = find(wanted, seed, cases, profile)
     rows = {name: Row() for name in wanted}
     click.echo(f"{'bug':<14} {'case':>5} {'size':>5} {'reduced':>8} {'runs':>6} {'s':>4}  reproduces  what is wrong")
-    with tempfile.TemporaryDirectory() as directory:
+    with tempfile.TemporaryDirectory() as temporary:
         for name, row in rows.items():
             if name in found:
                 row.found_at, case = found[name]
                 begin = time.monotonic()
-                row.reduced, row.reproduces = shrink(case, Path(directory) / name, time_s, tries)
+                row.reduced, row.reproduces = shrink(case, (out or Path(temporary)) / name, time_s, tries)
                 row.seconds = time.monotonic() - begin
             click.echo(line(name, row))
     raise SystemExit(verdict(rows, cases, median))

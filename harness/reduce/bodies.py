@@ -29,8 +29,18 @@ if TYPE_CHECKING:
     from engine.module import Expr
     from engine.types import ValType
     from engine.validation.context import Context
+    from oracles.plan import Value
 
-__all__ = ["Segment", "constant", "count_instructions", "map_imms", "proposals", "segments", "size_of"]
+__all__ = [
+    "Segment",
+    "constant",
+    "constant_calls",
+    "count_instructions",
+    "map_imms",
+    "proposals",
+    "segments",
+    "size_of",
+]
 
 HOIST_UP_TO = 80  # instructions of a body whose pairs of segments are tried
 _OPENS = frozenset({Control.BLOCK, Control.LOOP, Control.IF})
@@ -129,6 +139,26 @@ def map_imms(instruction: In, kind: str, change: Callable[[Any], Any]) -> In:
             value = value._replace(mem=change(value.mem))  # noqa: PLW2901
         imms.append(value)
     return In(row, tuple(imms))
+
+
+def constant_calls(body: Expr, c: Context) -> Iterator[tuple[int, list[Value]]]:
+    """Yield callee and arguments of each direct call of the body all of whose operands are constants."""
+    for segment in segments(body, c):
+        row, imms, _ = body[segment.at]
+        if row.control is not Control.CALL or [k.name for k in row.imms] != ["funcidx"]:
+            continue
+        operands = body[segment.start : segment.at]
+        if len(operands) == len(segment.inner) and all(i.row.const is not None and i.row.imms for i in operands):
+            values = [_value(i, s.types[0]) for i, s in zip(operands, segment.inner, strict=True) if s.types]
+            if None not in values:
+                yield imms[0], [v for v in values if v is not None]
+
+
+def _value(instruction: In, t: Any) -> Value | None:
+    """Return the constant as a value of a plan, or None where it is not one."""
+    if isinstance(t, NumType) and instruction.row.name == f"{t}.const":
+        return str(t), f"{instruction.imms[0]:0{t.bits // 4}x}"
+    return (str(t), None) if instruction.row.name == "ref.null" else None
 
 
 # segments

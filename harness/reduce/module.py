@@ -18,9 +18,10 @@ from engine.module import Code, In, Module
 from engine.types import FuncType
 from engine.validation import validate
 from engine.validation.context import Context
-from harness.reduce.bodies import constant, map_imms, proposals, size_of
+from harness.reduce.bodies import constant, constant_calls, map_imms, proposals, size_of
 from harness.reduce.chunks import delete_chunks
 from harness.reduce.sections import SPACES, Used, remove, size_of_space
+from oracles.plan import Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -61,24 +62,26 @@ class ModuleReducer:
             self.drop_lists()
             self.drop_unused()
             self.simplify_bodies()
+            self.retarget()
             self.drop_unused()
             self.drop_locals()
             if self.plan.modules[self.name] == before:
                 break
         return self.plan
 
-    def attempt(self, module: Module) -> bool:
-        """Take a candidate if it is valid and still shows the finding."""
+    def attempt(self, module: Module, steps: tuple[Step, ...] | None = None) -> bool:
+        """Take a candidate (with other steps, if given) if it is valid and still shows the finding."""
         try:
             wasm = encode(module)
-            if wasm in self._seen:
+            if steps is None and wasm in self._seen:
                 return False
             self._seen.add(wasm)
             module = decode(wasm, self.features)
             validate(module, self.features)
         except (WasmError, ValueError, OverflowError):
             return False
-        plan = replace(self.plan, modules={**self.plan.modules, self.name: wasm})
+        modules = {**self.plan.modules, self.name: wasm}
+        plan = replace(self.plan, modules=modules, steps=self.plan.steps if steps is None else steps)
         if not self.holds(plan):
             return False
         self.plan, self.module = plan, module
@@ -142,6 +145,23 @@ class ModuleReducer:
             if size_of(proposal) < size and self.attempt(self.with_body(n, proposal)):
                 return True
         return False
+
+    def retarget(self) -> None:
+        """Let a call step call what its function calls with constants: the callee takes over the export's name."""
+        context = Context.of_module(self.current, self.features)
+        imported = context.imported["func"]
+        for i, step in enumerate(self.plan.steps):
+            export = next((e for e in self.current.exports if e.kind == "func" and e.name == step.get("export")), None)
+            if step.kind != "call" or export is None or export.index < imported:
+                continue
+            code = self.current.codes[export.index - imported]
+            view = context.function(self.functype(export.index - imported), code.locals)
+            for callee, args in constant_calls(code.body, view):
+                exports = tuple(e._replace(index=callee) if e is export else e for e in self.current.exports)
+                called = Step("call", {**step.args, "args": args})
+                steps = (*self.plan.steps[:i], called, *self.plan.steps[i + 1 :])
+                if self.attempt(replace(self.current, exports=exports), steps):
+                    return
 
     # the rest
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from engine.binary import decode, encode
 from engine.errors import InvalidError, WasmError
+from engine.execution.build import Build
 from engine.execution.calls import invoke
 from engine.execution.instantiate import instantiate
+from engine.instructions import TABLE
 from engine.instructions.model import Control
 from engine.runtime.store import Config, Store
 from engine.text.printer import print_module
@@ -20,7 +24,7 @@ from harness.reduce.bodies import count_instructions, proposals, segments, size_
 from harness.reduce.module import ModuleReducer
 from harness.reduce.sections import SPACES, Used, remove, size_of_space
 from harness.reduce.shrink import instructions_of
-from oracles.plan import Plan
+from oracles.plan import Plan, Step
 from tests.support.wasm import wasm
 
 NAMES = [f.name for f in PRESETS["standard"].features]
@@ -237,6 +241,36 @@ def test_a_module_shrinks_to_what_a_result_needs():
 
     module = reduced(plan_of(source), gives_42)
     assert printed(module) == expected('(func (export "f") (result i32) i32.const 42)')
+
+
+def test_a_call_step_goes_to_the_callee_of_its_function():
+    source = """(func $g (param i32) (result i32) i32.const 100 local.get 0 i32.div_u)
+      (func (export "f") (param i64) (result i64) i32.const 7 call $g i64.extend_i32_u)"""
+    step = Step("call", {"instance": "m", "export": "f", "args": [("i64", "0" * 16)]})
+    plan = replace(plan_of(source), steps=(step,))
+
+    def divides_by_7(candidate):
+        module = decode(candidate.modules["m"])
+        seen = []
+
+        def divide(i, j):
+            seen.append((i, j))
+            return i // j if j else 0
+
+        store = Store(Config(build=Build(table=TABLE.replace("i32.div_u", run=divide))))
+        exports = instantiate(store, module, []).exports
+        if "f" not in exports:
+            return False
+        args = [int(bits, 16) for _, bits in candidate.steps[0]["args"]]
+        if len(args) != len(exports["f"].functype.params):
+            return False
+        invoke(store, exports["f"], args)
+        return any(j == 7 for _, j in seen)
+
+    reducer = ModuleReducer(plan, "m", divides_by_7)
+    small = reducer.reduce()
+    assert instructions_of(small) == 3
+    assert len(decode(small.modules["m"]).codes) == 1
 
 
 def test_a_module_that_we_do_not_accept_is_left_alone():
