@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from engine.runtime.globals import GlobalInst
 
 __all__ = [
-    "CLOSURE", "CONDITION", "CONSTANT", "REGISTER", "VALUE", "constant", "counted", "get_global", "inlined", "located",
-    "many", "move", "move_many", "register", "registers", "scatter", "set_global", "shaped", "with_locals",
+    "CLOSURE", "CONDITION", "CONSTANT", "REGISTER", "VALUE", "constant", "counted", "get_global", "grow", "inlined",
+    "located", "many", "move", "move_many", "register", "registers", "scatter", "set_global", "shaped", "with_locals",
 ]  # fmt: skip
 
 # Operand kinds, in the order of generate.KINDS.
@@ -80,6 +80,16 @@ def move_many(d: int, s: int, n: int) -> Callable[[Registers], None]:
 
     def f(R: Registers) -> None:
         R[d : d + n] = R[s : s + n]
+
+    return f
+
+
+def grow(n: int) -> Callable[[Registers], None]:
+    """Return the effect that makes a frame, made before a block was known, large enough for it."""
+
+    def f(R: Registers) -> None:
+        if len(R) < n:
+            R += [None] * (n - len(R))
 
     return f
 

@@ -18,6 +18,7 @@ from engine.execution.frame import (
     IF,
     IF_REGISTER,
     JUMP,
+    LAZY,
     RETURN,
     RETURN_ONE,
     UNREACHABLE,
@@ -158,6 +159,8 @@ class Activation:
                 elif kind == UNREACHABLE:
                     saved = spent
                     raise Trap(TrapKind.UNREACHABLE)
+                elif kind == LAZY:
+                    block.code.lowering.extend(block)
                 else:
                     raise EngineBug(f"block of kind {kind}")
         except Trap as trap:

@@ -14,15 +14,16 @@ from engine.instructions.model import Control
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from engine.execution.lower import Lowering
     from engine.runtime.instance import FuncInst, HostFunc, ModuleInst
 
 __all__ = [
-    "BR_TABLE", "BULK", "CALL", "CALL_INDIRECT", "HOST", "IF", "IF_REGISTER", "JUMP", "NOTHING", "RETURN", "RETURN_ONE",
-    "UNREACHABLE", "Block", "Frame", "Label", "Lowered", "Registers", "lowered",
+    "BR_TABLE", "BULK", "CALL", "CALL_INDIRECT", "HOST", "IF", "IF_REGISTER", "JUMP", "LAZY", "NOTHING", "RETURN",
+    "RETURN_ONE", "UNREACHABLE", "Block", "Frame", "Label", "Lowered", "Registers", "lowered",
 ]  # fmt: skip
 
 Registers = list[Any]
-LOOP = Control.LOOP
+IF_CONSTRUCT = Control.IF
 
 # Kinds of terminator, and the fields of the block that each uses.
 IF = 0  # ``test`` a closure: to ``next`` if it holds, else ``other``
@@ -36,10 +37,13 @@ CALL_INDIRECT = 7  # ``test`` gives the function or traps; ``args`` makes the li
 HOST = 8  # ``callee`` HostFunc, ``args`` makes the list of arguments; then as CALL
 BULK = 9  # ``test`` runs the operator and gives the fuel for its pieces; to ``next``
 UNREACHABLE = 10
+LAZY = 11  # not lowered yet: ``test`` is the innermost label and the symbolic stack at its start
 
 
 class Block:
-    """``number`` counts the blocks of a function in order of creation; ``offset`` is that of the last instruction.
+    """``number`` is the index of the first instruction in the body; ``offset`` is that of the last in the module.
+
+    A block of nothing but a branch has a negative number, told by the instruction that branches and the label.
 
     Made in two steps, by ``Lowering.block`` and ``Lowering.finish``: an ``__init__`` would double the cost.
     """
@@ -71,14 +75,16 @@ class Block:
 class Lowered:
     """The block graph of one function instance.  Made empty when first mentioned; ``entry`` is None until first called.
 
-    ``zeros`` is what follows the arguments in a fresh register list; ``room`` how many frames may be below a new one.
+    ``lowering`` makes the blocks, each when control first comes to it.  ``zeros`` is what follows the arguments in a
+    fresh register list; ``room`` how many frames may be below a new one.
     """
 
-    __slots__ = ("blocks", "entry", "func", "room", "zeros")
+    __slots__ = ("blocks", "entry", "func", "lowering", "room", "zeros")
 
     def __init__(self, func: FuncInst) -> None:
         self.func = func
         self.entry: Block | None = None
+        self.lowering: Lowering
         self.blocks: list[Block] = []
         self.zeros: Registers = []
         self.room = 0
@@ -98,21 +104,30 @@ class Frame:
 
 
 class Label:
-    """A construct being lowered: ``height`` of the stack below its parameters, arities of a branch and of its end.
+    """A construct of a body.  Where it lies is known from the start: ``otherwise`` and ``end`` are the indices of the
+    instructions after its ``else`` (or None) and ``end``; ``joins`` says that something branches to it.
 
-    ``target`` is where branches go; None while nothing does, or, for the body of the function, always: return.
+    The rest is known once its first instruction is lowered: arities, the ``height`` of the stack below the parameters
+    and a snapshot of the entries ``below`` it, and ``target``, the block that branches go to (None for a return).
     """
 
-    __slots__ = ("arity", "control", "height", "other", "params", "results", "target")
+    __slots__ = (
+        "arity", "below", "control", "end", "height", "joins", "otherwise", "params", "parent", "results", "target",
+    )  # fmt: skip
 
-    def __init__(self, control: Control | None, height: int, params: int, results: int) -> None:
+    below: list[Any] | int
+    height: int
+    params: int
+    results: int
+    arity: int
+    end: int
+
+    def __init__(self, control: Control | None, parent: Label | None) -> None:
         self.control = control
-        self.height = height
-        self.params = params
-        self.results = results
-        self.arity = params if control is LOOP else results
+        self.parent = parent
+        self.otherwise: int | None = None
+        self.joins = control is IF_CONSTRUCT
         self.target: Block | None = None
-        self.other: Block | None = None  # the false side of an ``if`` until its ``else``
 
 
 def lowered(func: FuncInst) -> Lowered:

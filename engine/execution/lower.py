@@ -1,4 +1,8 @@
-"""From a validated body to a graph of blocks, in one pass and without recursion.
+"""From a validated body to a graph of blocks, without recursion, each block when control first comes to it.
+
+A pass goes from the start of a *lazy* block to where control has a choice; what lies beyond are lazy blocks again.
+Much of a body never runs, and finding the labels first is cheap.  A block is a function of its place in the body alone:
+its operand stack is known where it begins, and where ways meet it is all in slots or constant.
 
 The operand stack is symbolic.  An entry is
 
@@ -28,6 +32,7 @@ from engine.execution.closures import (
     REGISTER,
     VALUE,
     constant,
+    grow,
     move,
     move_many,
     register,
@@ -37,6 +42,7 @@ from engine.execution.frame import (
     IF,
     IF_REGISTER,
     JUMP,
+    LAZY,
     NOTHING,
     RETURN,
     RETURN_ONE,
@@ -47,6 +53,7 @@ from engine.execution.frame import (
 )  # fmt: skip
 from engine.execution.fuel import Start
 from engine.execution.rules import BITS, TRAPS
+from engine.instructions.immediates import BRTABLE, LABELIDX
 from engine.instructions.model import Control
 from engine.types import RefType
 from engine.values import default
@@ -56,14 +63,17 @@ if TYPE_CHECKING:
 
     from engine.execution.build import Build
     from engine.execution.frame import Registers
+    from engine.module import Expr
     from engine.validation.context import Context
 
-__all__ = ["Lowering", "lower"]
+__all__ = ["Lowering", "complete", "lower"]
 
 MAX_NESTING = 24  # of closures in one expression: Python frames are spent on it
 MAX_PENDING = 64  # entries above the floor
 MAX_MOVES = 8  # values that a branch carries one by one
 MAX_REGISTERS = 1 << 22  # of all frames of one function that are on the stack at once, roughly
+TALL = 256  # entries that a snapshot of the stack holds; a taller stack is put in its slots and told by its height
+SPARE = 8  # operand slots that a frame has beyond what the first blocks need
 
 # Members of enumerations as globals: reading them from their class is slow.
 ENTRY, PLAIN = Start.ENTRY, Start.PLAIN
@@ -72,77 +82,130 @@ OPENING = (Control.BLOCK, Control.LOOP, Control.IF, Control.TRY_TABLE, Control.T
 
 
 def lower(code: Lowered) -> Block:
-    """Build the blocks of a function that is called for the first time, and return the entry.
+    """Build the first blocks of a function that is called for the first time, and return the entry.
 
     Raises ExhaustionError for a frame too large to make, UnsupportedError for an instruction without a rule.
     """
     func = code.func
-    config = func.module.store.config
     params = len(func.functype.params)
     declared = sum(n for n, _ in func.code.locals)
     if declared + params > MAX_REGISTERS:
         raise ExhaustionError(Resource.STACK, Where(func.funcidx))
+    lowering = Lowering(code, build_of(func.module.store.config), params + declared)
+    entry = lowering.first()
     zeros: Registers = []
     for n, t in func.code.locals:
         zeros += [None if type(t) is RefType else default(t)] * n
-    lowering = Lowering(code, build_of(config), params + declared)
-    entry = lowering.run()
-    code.zeros = zeros + [None] * (lowering.registers - lowering.nl)
-    code.blocks = lowering.blocks
-    size = params + len(code.zeros)
-    code.room = min(config.max_depth - 1, max(MAX_REGISTERS, config.max_depth * 32) // max(size, 1))
+    code.zeros = zeros + [None] * (lowering.size - lowering.nl)
+    code.lowering = lowering
     code.entry = entry
     return entry
 
 
+def complete(code: Lowered) -> None:
+    """Build every block that control may ever come to."""
+    for block in code.blocks:  # which grows
+        if block.kind == LAZY:
+            code.lowering.extend(block)
+
+
+def labels_of(body: Expr, results: int) -> dict[int, Label]:
+    """Return the labels of a body by the index of the instruction after their first, and the function's own at 0."""
+    root = inner = Label(None, None)
+    root.height, root.params, root.results, root.arity = 0, 0, results, results
+    labels, open_ = {0: root}, [root]
+    pc = 0
+    for row, imms, _ in body:
+        pc += 1
+        control = row.control
+        if control is None:
+            continue
+        if control in OPENING:
+            inner = labels[pc] = Label(control, inner)
+            open_.append(inner)
+        elif control is END:
+            open_.pop().end = pc
+            if open_:
+                inner = open_[-1]
+        elif control is ELSE:
+            inner.otherwise = pc
+        else:
+            for kind, value in zip(row.imms, imms, strict=True):
+                for l in {*value[0], value[1]} if kind is BRTABLE else (value,) if kind is LABELIDX else ():
+                    open_[-1 - l].joins = True
+    if open_:
+        raise EngineBug("a body without its end")
+    return labels
+
+
 class Lowering:
-    """The state of one pass over a body: the current block, the symbolic stack, the enclosing labels."""
+    """How far a function has been lowered, and the state of a pass: current block, symbolic stack, enclosing labels."""
 
     def __init__(self, code: Lowered, build: Build, locals_: int) -> None:
         func = code.func
         self.code = code
         self.build = build
         self.func = func
+        self.instructions = func.code.body
         self.module = func.module
         self.context: Context = func.module.context
         self.frame = Frame(func.module)
         self.nl = locals_
         self.max_nesting = MAX_NESTING if build.fold else 0
+        self.plain = build.fuel_model.start(PLAIN)
+        self.openers = labels_of(self.instructions, len(func.functype.results))
+        self.labels: list[Label] = []
         self.stack: list[Any] = []
         self.floor = 0
-        self.registers = locals_
         self.cost = 0
-        self.plain = build.fuel_model.start(PLAIN)
-        self.blocks: list[Block] = []
-        self.labels = [Label(None, 0, 0, len(func.functype.results))]
         self.dead = False
         self.body: list[Callable[[Registers], Any]] = []
-        self.current = self.start(self.block(ENTRY))
+        self.size = self.registers = locals_
+        self.pc = 0
+        self.begun: list[Block] = []
+        self.current = self.block(0, self.openers[0])
 
-    def run(self) -> Block:
-        """Lower the whole body and return its entry."""
-        plans = self.build.plans
+    def first(self) -> Block:
+        """Lower from the entry, decide the size of frames, and return the entry."""
         entry = self.current
-        nest = 0
-        for row, imms, offset in self.func.code.body:
+        self.extend(entry, ENTRY)
+        self.size = self.registers + SPARE
+        self.limit_depth(self.size)
+        return entry
+
+    def extend(self, block: Block, start: Start = PLAIN) -> None:
+        """Lower from a lazy block on to where control has a choice."""
+        label, stack = block.test
+        self.stack = self.entries(stack)
+        self.floor = 0
+        self.registers = self.nl
+        labels = []
+        while label is not None:
+            labels.append(label)
+            label = label.parent
+        self.labels = labels[::-1]
+        self.begun = []
+        self.begin(block, start)
+        plans, instructions, pc = self.build.plans, self.instructions, block.number
+        while not self.dead:
+            row, imms, offset = instructions[pc]
+            pc += 1
             try:
                 plan = plans[row.opcode]
             except KeyError:
                 raise UnsupportedError(row.feature.name, Where(self.func.funcidx, offset)) from None
-            if self.dead:
-                control = plan.control
-                if control in OPENING:
-                    nest += 1
-                elif nest and control is END:
-                    nest -= 1
-                elif not nest and (control is END or control is ELSE):
-                    plan.rule(self, plan, imms, offset)
-                continue
             self.cost += plan.cost
+            self.pc = pc
             plan.rule(self, plan, imms, offset)
-        if self.labels:
-            raise EngineBug("a body without its end")
-        return entry
+        if self.registers > self.size and start is PLAIN:
+            self.limit_depth(self.registers)
+            for begun in self.begun:
+                begun.body.insert(0, grow(self.registers))
+
+    def limit_depth(self, size: int) -> None:
+        """Bound the frames below a new one so that frames of this size take bounded memory."""
+        max_depth = self.module.store.config.max_depth
+        self.code.room = min(max_depth - 1, max(MAX_REGISTERS, max_depth * 32) // max(size, 1))
 
     def function_context(self) -> Context:
         """Return the validation context with the locals of this function."""
@@ -289,29 +352,42 @@ class Lowering:
 
     # -- blocks
 
-    def block(self, start: Start = PLAIN) -> Block:
-        """Return a new block that nothing leads to yet."""
-        cost, check = self.plain if start is PLAIN else self.build.fuel_model.start(start)
-        blocks = self.blocks
+    def snapshot(self, n: int) -> list[Any] | int:
+        """Return the ``n`` lowest entries in a form that stays small."""
+        if n <= TALL:
+            return self.stack[:n]
+        self.settle(0)
+        return n
+
+    def entries(self, snapshot: list[Any] | int) -> list[Any]:
+        """Return the stack that a snapshot is of."""
+        return [*range(self.nl, self.nl + snapshot)] if isinstance(snapshot, int) else snapshot[:]
+
+    def block(self, number: int, label: Label | None = None, stack: list[Any] | int = 0) -> Block:
+        """Return a new block that begins at an instruction, inside ``label``, with this stack."""
         block = Block()
         block.code = self.code
-        block.number = len(blocks)
-        block.cost = cost
-        block.check = check
+        block.number = number
+        block.kind = LAZY
+        block.test = label, stack
+        block.cost = 0
+        block.check = False
         block.body = []
-        blocks.append(block)
+        self.code.blocks.append(block)
         return block
 
-    def start(self, block: Block) -> Block:
+    def begin(self, block: Block, start: Start = PLAIN) -> None:
         """Make ``block`` the one that effects go to."""
+        block.test = None
+        block.cost, block.check = self.plain if start is PLAIN else self.build.fuel_model.start(start)
+        self.body = block.body = []
         self.current = block
-        self.body = block.body
         self.cost = 0
         self.dead = False
+        self.begun.append(block)
         if self.build.observe is not None:
             observe, funcidx, number = self.build.observe, self.func.funcidx, block.number
             self.body.append(lambda R: observe(funcidx, number))
-        return block
 
     def finish(self, kind: int, offset: int) -> Block:
         """Close the current block with a terminator, whose fields the caller sets, and return it."""
@@ -323,34 +399,35 @@ class Lowering:
         return block
 
     def goto(self, block: Block, offset: int) -> None:
-        """Go on in ``block``, from the current one where that is alive."""
-        if not self.dead:
-            self.finish(JUMP, offset).next = block
-        self.start(block)
+        """Close the current block, and go on in another unless it has been lowered."""
+        self.finish(JUMP, offset).next = block
+        if block.kind == LAZY:
+            self.begin(block)
 
     def comes_back(self, kind: int, offset: int, results: int, start: Start) -> Block:
         """Close the current block by something that comes back with results, go on after it, and return the block."""
         block = self.finish(kind, offset)
         block.dest = self.nl + len(self.stack)
-        block.next = self.start(self.block(start))
+        block.next = self.block(self.pc)
+        self.begin(block.next, start)
         self.results(results)
         return block
 
-    def target(self, l: int) -> Block | None:
-        """Return the block that a branch to a label goes to, None for a return."""
-        label = self.labels[-1 - l]
-        if label.target is None and label.control is not None:
-            label.target = self.block()
+    def join(self, label: Label) -> Block:
+        """Return the block that branches to a label go to."""
+        if label.target is None:
+            slots = self.nl + label.height
+            below, n = label.below, label.results
+            stack = below + n if isinstance(below, int) else [*below, *range(slots, slots + n)]
+            label.target = self.block(label.end, label.parent, stack)
         return label.target
 
     def branch_block(self, l: int) -> tuple[Block, bool]:
         """Return a block to branch to, and whether it is a new one that must still be given its branch."""
         label = self.labels[-1 - l]
         if label.control is None or label.arity:
-            return self.block(), True
-        if label.target is None:
-            label.target = self.block()
-        return label.target, False
+            return self.block(~(self.pc << 20 | l)), True
+        return self.join(label), False
 
     def carry(self, n: int, height: int) -> None:
         """Move the ``n`` topmost values to the slots from ``height``, as a branch does."""
@@ -379,12 +456,11 @@ class Lowering:
     def branch(self, l: int, offset: int) -> None:
         """Close the current block by a branch; what else is on the stack has been spilled."""
         label = self.labels[-1 - l]
-        target = self.target(l)
-        if target is None:
+        if label.control is None:
             self.leave(offset)
         else:
             self.carry(label.arity, label.height)
-            self.finish(JUMP, offset).next = target
+            self.finish(JUMP, offset).next = self.join(label)
 
     def leave(self, offset: int) -> None:
         """Close the current block by a return."""

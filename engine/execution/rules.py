@@ -20,6 +20,7 @@ from engine.execution.frame import (
     CALL,
     CALL_INDIRECT,
     HOST,
+    JUMP,
     NOTHING,
     UNREACHABLE,
     Label,
@@ -409,73 +410,65 @@ def unreachable(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> N
     low.finish(UNREACHABLE, offset)
 
 
+def _enter(low: Lowering, imms: tuple[Any, ...], constants: bool) -> Label:
+    """Return the label of the construct that begins here, below which everything is settled.
+
+    With ``constants`` the parameters are in slots too, so that other ways may lead to them.
+    """
+    label = low.openers[low.pc]
+    label.params, label.results = low.arity(imms[0])
+    st = low.stack
+    label.height = len(st) - label.params
+    low.settle(label.height if constants else None)
+    if label.joins:
+        label.below = low.snapshot(label.height)
+    return label
+
+
 def block(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
     """A label at its end."""
-    params, results = low.arity(imms[0])
-    low.settle()
-    low.labels.append(Label(p.control, len(low.stack) - params, params, results))
+    label = _enter(low, imms, False)
+    label.arity = label.results
+    low.labels.append(label)
 
 
 def loop(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
     """A label at its start, where fuel is checked."""
-    params, results = low.arity(imms[0])
-    height = len(low.stack) - params
-    low.settle(height)
-    label = Label(p.control, height, params, results)
-    label.target = low.block(AT_LOOP)
+    label = _enter(low, imms, True)
+    label.arity = label.params
     low.labels.append(label)
-    low.goto(label.target, offset)
+    header = label.target = low.block(low.pc, label)
+    low.finish(JUMP, offset).next = header
+    low.begin(header, AT_LOOP)
 
 
 def if_(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
     """Two ways that meet at the end."""
-    params, results = low.arity(imms[0])
     cond = low.stack.pop()
-    height = len(low.stack) - params
-    low.settle(height)
-    label = Label(p.control, height, params, results)
-    low.labels.append(label)
-    then, label.other = low.block(), low.block()
-    low.test(cond, then, label.other, offset)
-    low.start(then)
+    label = _enter(low, imms, True)
+    label.arity = label.results
+    stack = low.snapshot(len(low.stack))
+    then = low.block(low.pc, label, stack)
+    other = low.join(label) if label.otherwise is None else low.block(label.otherwise, label, stack)
+    low.test(cond, then, other, offset)
 
 
 def else_(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
-    """The false side."""
-    label = low.labels[-1]
-    other = label.other
-    assert other is not None
-    if not low.dead:
-        low.branch(0, offset)
-    label.other = None
-    del low.stack[label.height :]
-    low.results(label.params)
-    low.start(other)
+    """The end of the true side."""
+    low.branch(0, offset)
 
 
 def end(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
     """Where the ways to a label meet, or the function returns."""
     label = low.labels[-1]
     if label.control is None:
-        if not low.dead:
-            low.leave(offset)
-        low.labels.pop()
+        low.leave(offset)
         return
-    join = None if label.control is LOOP else label.target
-    if label.other is not None:  # an if without else: what it took is what it gives
-        if not low.dead:
-            low.carry(label.results, label.height)
-        low.goto(label.other, offset)
+    if label.joins and label.control is not LOOP:
+        low.carry(label.results, label.height)
         del low.stack[label.height :]
         low.results(label.results)
-        if join is not None:
-            low.goto(join, offset)
-    elif join is not None:
-        if not low.dead:
-            low.carry(label.results, label.height)
-        low.goto(join, offset)
-        del low.stack[label.height :]
-        low.results(label.results)
+        low.goto(low.join(label), offset)
     low.labels.pop()
 
 
@@ -490,12 +483,11 @@ def br_if(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
     cond = low.stack.pop()
     low.prepare(imms[0])
     taken, is_new = low.branch_block(imms[0])
-    on = low.block()
+    on = low.block(low.pc, low.labels[-1], low.snapshot(len(low.stack)))
     low.test(cond, taken, on, offset)
     if is_new:
-        low.start(taken)
+        low.begin(taken)
         low.branch(imms[0], offset)
-    low.start(on)
 
 
 def br_on(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
@@ -511,16 +503,17 @@ def br_on(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
         low.push(e)
     low.prepare(l)
     taken, is_new = low.branch_block(l)
-    on = low.block()
+    label = low.labels[-1]
+    if p.control is BR_ON_NULL:
+        st.append(e)
+        on = low.block(low.pc, label, low.snapshot(len(st)))
+        st.pop()
+    else:
+        on = low.block(low.pc, label, low.snapshot(len(st) - (p.control is BR_ON_NON_NULL)))
     low.test(cond, taken, on, offset)
     if is_new:
-        low.start(taken)
+        low.begin(taken)
         low.branch(l, offset)
-    low.start(on)
-    if p.control is BR_ON_NULL:
-        low.push(e)
-    elif p.control is BR_ON_NON_NULL:
-        st.pop()
 
 
 def br_table(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
@@ -534,7 +527,7 @@ def br_table(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None
     here.targets = [blocks[l][0] for l in (*labels, default)]
     for l, (target, is_new) in blocks.items():
         if is_new:
-            low.start(target)
+            low.begin(target)
             low.branch(l, offset)
 
 

@@ -107,7 +107,7 @@ def test_observation_sees_each_block_that_starts():
       (loop (br_if 0 (local.tee 0 (i32.sub (local.get 0) (i32.const 1))))) (call $g))
       (func $g (result i32) (i32.const 3))"""
     assert run(build, text, 3) == 3
-    assert seen == [(0, 0), (0, 1), (0, 1), (0, 1), (0, 2), (1, 0), (0, 3)]
+    assert seen == [(0, 0), (0, 1), (0, 1), (0, 1), (0, 6), (1, 0), (0, 8)]
 
 
 def test_a_store_has_the_default_build_unless_told():

@@ -7,7 +7,8 @@ import pytest
 from engine import Store, Trap, TrapKind, decode, encode, instantiate, invoke, validate
 from engine.execution.build import Build
 from engine.execution.driver import Activation
-from engine.execution.lower import MAX_NESTING
+from engine.execution.frame import LAZY
+from engine.execution.lower import MAX_NESTING, TALL, complete
 from engine.instructions import TABLE
 from engine.module import Code, Export, In, Module
 from engine.runtime.store import Config
@@ -271,15 +272,55 @@ def test_a_trap_names_function_and_offset(build):
         assert binary[caught.value.where.offset] == opcode, name
 
 
-def test_blocks_are_numbered_alike_whenever_lowered():
-    text = '(func (export "f") (param i32) (loop (br_if 0 (local.get 0))) (if (local.get 0) (then (nop)) (else)))'
+def test_blocks_are_the_same_whatever_came_first():
+    text = """(func (export "f") (param i32) (result i32) (i32.const 5)
+      (block (result i32) (i32.const 1) (br_table 0 0 1 0 (local.get 0)))
+      (loop (if (i32.eq (local.get 0) (i32.const 1)) (then (local.set 0 (i32.const 7)) (br 1)) (else (nop))))
+      (if (result i32) (local.get 0) (then (i32.const 4))
+        (else (drop (br_if 1 (i32.const 3) (local.get 0))) (i32.const 2)))
+      (i32.add) (i32.add))"""
     shapes = []
-    for _ in range(2):
+    for args in ((0, 1, 2), (2, 1, 0), (3,)):
         func = instance(text).exports["f"]
-        invoke(func.module.store, func, [0])
-        shapes.append([(b.number, b.cost, b.check, b.kind, b.offset) for b in func.lowered.blocks])
-    assert shapes[0] == shapes[1]
-    assert [shape[0] for shape in shapes[0]] == list(range(len(shapes[0])))
+        for z in args:
+            assert invoke(func.module.store, func, [z]) == [1 if z == 2 else 8 if z == 0 else 10]
+        complete(func.lowered)
+        blocks = sorted(func.lowered.blocks, key=lambda b: b.number)
+        shapes.append([(b.number, b.cost, b.check, b.kind, b.offset, len(b.body)) for b in blocks])
+    assert shapes[0] == shapes[1] == shapes[2]
+    numbers = [shape[0] for shape in shapes[0]]
+    assert len({*numbers}) == len(numbers)
+
+
+def test_a_block_is_lowered_when_control_comes_to_it():
+    func = instance("""(func (export "f") (param i32) (result i32)
+      (if (result i32) (local.get 0) (then (i32.const 1)) (else (i32.const 2))))""").exports["f"]
+    assert invoke(func.module.store, func, [1]) == [1]
+    assert [b.kind == LAZY for b in func.lowered.blocks] == [False, False, True, False]
+    assert invoke(func.module.store, func, [0]) == [2]
+    assert not any(b.kind == LAZY for b in func.lowered.blocks)
+
+
+def test_frames_made_before_a_block_was_known_are_large_enough():
+    # the outermost frame waits in a call while the innermost makes the block that needs many slots
+    gets = "(local.get $n) " * 40
+    text = f"""(func $f (export "f") (param $n i32) (result i32) (local $s i32)
+      (if (local.get $n) (then (local.set $s (call $f (i32.sub (local.get $n) (i32.const 1))))))
+      (if (i32.lt_u (local.get $n) (i32.const 4)) (then
+        {gets} (br_if 0 (i32.const 0)) (call $zero) {"i32.add " * 40} (local.set $s (i32.add (local.get $s)))))
+      (local.get $s))
+      (func $zero (result i32) (i32.const 0))"""
+    assert call(instance(text), "f", 5) == 40 * (0 + 1 + 2 + 3)
+
+
+@pytest.mark.parametrize("n", [TALL - 1, TALL, TALL + 1, 3 * TALL])
+def test_ways_meet_below_a_tall_stack(n, build):
+    consts = "(i32.const 1) " * n
+    text = f"""(func (export "f") (param $z i32) (result i32) {consts}
+      (block (result i32) (br_if 0 (i32.const 10) (local.get $z)) (i32.const 10) (i32.add))
+      (if (param i32) (result i32) (local.get $z) (then (i32.const 100) (i32.add)) (else))
+      {"i32.add " * n})"""
+    assert [call(instance(text, build), "f", z) for z in (0, 1)] == [n + 20, n + 110]
 
 
 def test_lowering_waits_for_the_first_call():
@@ -287,7 +328,7 @@ def test_lowering_waits_for_the_first_call():
     assert i.exports["f"].lowered is None
     call(i, "f")
     assert i.exports["f"].lowered.entry is not None
-    assert i.exports["g"].lowered.entry is None
+    assert i.exports["g"].lowered is None
 
 
 def test_instructions_without_offsets_run_too():
