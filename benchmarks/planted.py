@@ -83,7 +83,10 @@ def shrink(case: Case, directory: Path, time_s: float, tries: int) -> tuple[Redu
 @click.option("--tries", default=20_000, show_default=True, help="Runs to reduce one finding, at most.")
 @click.option("--out", type=click.Path(path_type=Path), help="Keep the cases in this directory.")
 @click.option("--median", default=12.0, show_default=True, help="Instructions that the median may have.")
-def main(names: tuple[str, ...], seed: int, cases: int, profile: str, time_s: float, tries: int, median: float) -> None:
+def main(
+    names: tuple[str, ...], seed: int, cases: int, profile: str, time_s: float, tries: int, median: float,
+    out: Path | None,
+) -> None:  # fmt: skip
     """Find every planted bug, shrink and reproduce what was found."""
     wanted = names or tuple(PLANTED)
     if unknown := sorted(set(wanted) - set(PLANTED)):
