@@ -9,7 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from engine.errors import WasmError, Where
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from engine.instructions.model import Instr
     from engine.types import GlobalType, MemType, RecType, RefType, TableType, TagType, ValType
 
@@ -119,7 +123,11 @@ class Custom(NamedTuple):
 
 @dataclass(slots=True)
 class Module:
-    """Spec: syntax-module.  Treat as immutable once decoded."""
+    """Spec: syntax-module.  Treat as immutable once decoded.
+
+    ``places`` has, by field, the byte offset of the section and then of each of its items; it is empty for a module
+    that was built.
+    """
 
     types: tuple[RecType, ...] = ()
     imports: tuple[Import, ...] = ()
@@ -135,3 +143,18 @@ class Module:
     data_count: int | None = None
     codes: tuple[Code, ...] = ()
     customs: tuple[Custom, ...] = ()
+    places: dict[str, list[int]] = field(default_factory=dict, compare=False, repr=False)
+
+    def each(self, name: str, check: Callable[[Any], object]) -> None:
+        """Apply ``check`` to every item of a field in order; what it raises says where the item stands."""
+        x = -1
+        try:
+            for x, item in enumerate(getattr(self, name)):  # noqa: B007  # the handler below wants the index
+                check(item)
+        except WasmError as e:
+            raise e.at(self.place(name, x)) from None
+
+    def place(self, name: str, x: int = -1) -> Where:
+        """Return where item ``x`` of a field stands, or its section for -1."""
+        offsets = self.places.get(name, [])
+        return Where(None, offsets[x + 1]) if x + 1 < len(offsets) else Where()

@@ -18,7 +18,7 @@ __all__ = [
     "ArrayType", "Arrow", "CompType", "DefType", "ExternType", "FieldType", "FuncType", "GlobalType", "HeapType", "I8",
     "I16", "Limits", "MemType", "NumType", "PackType", "RecIdx", "RecType", "RefType", "ResultType", "StorageType",
     "StructType", "SubType", "TableType", "TagType", "TypeVar", "ValType", "VecType", "arrow", "func_deftype", "ref",
-    "ref_pattern", "substitute", "variable",
+    "ref_pattern", "substitute", "unpacked", "variable",
 ]  # fmt: skip
 
 
@@ -115,6 +115,11 @@ class RefType:
 def ref(null: bool, heap: HeapType) -> RefType:
     """Return the one reference type with this nullability and heap type."""
     return RefType(null, heap)
+
+
+def unpacked(storage: StorageType) -> ValType:
+    """Return the type of values that are kept in a storage type.  Spec: aux-unpack."""
+    return I32 if isinstance(storage, PackType) else storage
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +219,11 @@ class MemType:
     addrtype: AddrType = I32
     shared: bool = False
     page_bits: int = 16
+
+    @property
+    def max_pages(self) -> int:
+        """The most pages that can be addressed, and counted by ``memory.size``."""
+        return min(1 << self.addrtype.bits - self.page_bits, (1 << self.addrtype.bits) - 1)
 
 
 @dataclass(frozen=True, slots=True)

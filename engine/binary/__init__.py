@@ -40,6 +40,7 @@ def decode(data: bytes, features: FeatureSet = EXECUTED) -> Module:
         raise MalformedError("unexpected end" if VERSION.startswith(data[4:8]) else "unknown binary version", 4)
     r.pos = 8
     fields: dict[str, Any] = {}
+    places: dict[str, list[int]] = {}
     customs: list[Custom] = []
     place, after = -1, CUSTOM
     while r.pos < r.end:
@@ -58,10 +59,12 @@ def decode(data: bytes, features: FeatureSet = EXECUTED) -> Module:
             raise MalformedError(f"unexpected content after last section: section {id} after section {after}", start)
         place, after = _PLACE[id], id
         section = SECTIONS[place]
+        places[section.field] = part.starts
+        part.starts.append(start)
         fields[section.field] = section.read(part, plan(features, "data_count" in fields))
         if part.pos != part.end:
             raise MalformedError(f"section size mismatch: section {id} ends early", part.pos)
-    module = Module(**fields, customs=tuple(customs))
+    module = Module(**fields, customs=tuple(customs), places=places)
     _check_lengths(module, r.end)
     return module
 

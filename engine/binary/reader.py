@@ -15,15 +15,16 @@ Bytes = bytes  # the name inside the class is a method
 
 
 class Reader:
-    """``data[pos:end]`` still to be read, under ``features``."""
+    """``data[pos:end]`` still to be read, under ``features``; ``starts`` are the offsets of a section's items."""
 
-    __slots__ = ("data", "end", "features", "pos")
+    __slots__ = ("data", "end", "features", "pos", "starts")
 
     def __init__(self, data: Bytes, pos: int = 0, end: int | None = None, features: FeatureSet = EXECUTED) -> None:
         self.data = data
         self.pos = pos
         self.end = len(data) if end is None else end
         self.features = features
+        self.starts: list[int] = []
 
     # -- bytes and integers
 

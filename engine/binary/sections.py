@@ -17,7 +17,7 @@ from .segments import read_data, read_elem, write_data, write_elem
 from .types import (
     read_desc,
     read_globaltype,
-    read_list,
+    read_items,
     read_memtype,
     read_rectype,
     read_tabletype,
@@ -119,46 +119,46 @@ def _some(parts: list[bytes]) -> bytes:
 
 
 SECTIONS: tuple[Section, ...] = (
-    Section(1, "types", lambda r, p: read_list(r, read_rectype), lambda m: _some([write_rectype(t) for t in m.types])),
+    Section(1, "types", lambda r, p: read_items(r, read_rectype), lambda m: _some([write_rectype(t) for t in m.types])),
     Section(
-        2, "imports", lambda r, p: read_list(r, _read_import), lambda m: _some([_write_import(i) for i in m.imports])
+        2, "imports", lambda r, p: read_items(r, _read_import), lambda m: _some([_write_import(i) for i in m.imports])
     ),
-    Section(3, "funcs", lambda r, p: read_list(r, type(r).u32), lambda m: _some([u(x) for x in m.funcs])),
+    Section(3, "funcs", lambda r, p: read_items(r, type(r).u32), lambda m: _some([u(x) for x in m.funcs])),
     Section(
         4,
         "tables",
-        lambda r, p: read_list(r, lambda r: _read_table(r, p)),
+        lambda r, p: read_items(r, lambda r: _read_table(r, p)),
         lambda m: _some([_write_table(t) for t in m.tables]),
     ),
-    Section(5, "mems", lambda r, p: read_list(r, read_memtype), lambda m: _some([write_memtype(t) for t in m.mems])),
-    Section(13, "tags", lambda r, p: read_list(r, read_tagtype), lambda m: _some([write_tagtype(t) for t in m.tags])),
+    Section(5, "mems", lambda r, p: read_items(r, read_memtype), lambda m: _some([write_memtype(t) for t in m.mems])),
+    Section(13, "tags", lambda r, p: read_items(r, read_tagtype), lambda m: _some([write_tagtype(t) for t in m.tags])),
     Section(
         6,
         "globals",
-        lambda r, p: read_list(r, lambda r: _read_global(r, p)),
+        lambda r, p: read_items(r, lambda r: _read_global(r, p)),
         lambda m: _some([write_globaltype(g.type) + write_expr(g.init) for g in m.globals]),
     ),
     Section(
-        7, "exports", lambda r, p: read_list(r, _read_export), lambda m: _some([_write_export(e) for e in m.exports])
+        7, "exports", lambda r, p: read_items(r, _read_export), lambda m: _some([_write_export(e) for e in m.exports])
     ),
     Section(8, "start", lambda r, p: r.u32(), lambda m: b"" if m.start is None else u(m.start)),
     Section(
         9,
         "elems",
-        lambda r, p: read_list(r, lambda r: read_elem(r, p)),
+        lambda r, p: read_items(r, lambda r: read_elem(r, p)),
         lambda m: _some([write_elem(e) for e in m.elems]),
     ),
     Section(12, "data_count", lambda r, p: r.u32(), _write_data_count),
     Section(
         10,
         "codes",
-        lambda r, p: read_list(r, lambda r: read_code(r, p)),
+        lambda r, p: read_items(r, lambda r: read_code(r, p)),
         lambda m: _some([write_code(c) for c in m.codes]),
     ),
     Section(
         11,
         "datas",
-        lambda r, p: read_list(r, lambda r: read_data(r, p)),
+        lambda r, p: read_items(r, lambda r: read_data(r, p)),
         lambda m: _some([write_data(d) for d in m.datas]),
     ),
 )

@@ -41,7 +41,8 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 __all__ = [
-    "read_desc", "read_globaltype", "read_list", "read_memtype", "read_rectype", "read_tabletype", "read_tagtype",
+    "read_desc", "read_globaltype", "read_items", "read_list", "read_memtype", "read_rectype", "read_tabletype",
+    "read_tagtype",
     "write_desc", "write_globaltype", "write_list", "write_memtype", "write_rectype", "write_tabletype",
     "write_tagtype",
 ]  # fmt: skip
@@ -54,6 +55,16 @@ _PACKED = {t.code: t for t in (I8, I16)}
 def read_list(r: Reader, read: Callable[[Reader], T]) -> tuple[T, ...]:
     """Spec: binary-list."""
     return tuple([read(r) for _ in range(r.count())])
+
+
+def read_items(r: Reader, read: Callable[[Reader], T]) -> tuple[T, ...]:
+    """Read the list that a section consists of, and keep with the reader where each item starts."""
+    starts = r.starts
+    items = []
+    for _ in range(r.count()):
+        starts.append(r.pos)
+        items.append(read(r))
+    return tuple(items)
 
 
 def write_list(parts: Iterable[bytes]) -> bytes:
@@ -196,8 +207,16 @@ def read_memtype(r: Reader) -> MemType:
     """Spec: binary-memtype; the flag for the page size exists only with its proposal."""
     flags = _read_flags(r, HAS_MAX | SHARED | ADDR64 | (PAGE_BITS if CUSTOM_PAGE_SIZES in r.features else 0))
     limits, addrtype = _read_limits(r, flags)
-    page_bits = r.u32() if flags & PAGE_BITS else 16
-    return MemType(limits, addrtype, flags & SHARED != 0, page_bits)
+    return MemType(limits, addrtype, flags & SHARED != 0, _read_page_bits(r) if flags & PAGE_BITS else 16)
+
+
+def _read_page_bits(r: Reader) -> int:
+    """Read the exponent of a page size, which must be a number of 64 bits at most."""
+    start = r.pos
+    page_bits = r.u32()
+    if page_bits >= 64:
+        raise MalformedError(f"invalid custom page size 2**{page_bits}", start)
+    return page_bits
 
 
 def write_memtype(t: MemType) -> bytes:

@@ -250,7 +250,7 @@ def _of_rule(c: Context, row: Instr, imms: tuple[Any, ...]) -> Step:
     c.gate.check_written(row, imms)
     arrow = row.arrow(c, imms)
     step = _of_arrow(RULE, arrow)
-    if not arrow.polymorphic:
+    if not arrow.polymorphic and not any("labelidx" in kind.holds for kind in row.imms):
         c.arrows[row, imms] = step
     return step
 

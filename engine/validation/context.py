@@ -100,23 +100,20 @@ class Context:
     def of_module(cls, module: Module, features: FeatureSet = EXECUTED) -> Context:
         """Return the context of a module: everything it defines and imports, types closed."""
         c = cls(features)
-        for rectype in module.types:
-            c.types += close_rectype(rectype, c.types)
-        for i in module.imports:
-            c.declare(i.desc)
+        each = module.each
+        each("types", lambda rectype: c.types.extend(close_rectype(rectype, c.types)))
+        each("imports", lambda i: c.declare(i.desc))
         c.imported = {
             "func": len(c.funcs), "table": len(c.tables), "mem": len(c.mems), "global": len(c.globals),
             "tag": len(c.tags),
         }  # fmt: skip
         c.globals_visible = len(c.globals)
-        types = c.types
-        for x in module.funcs:
-            c.funcs.append(types[x] if x < len(types) else c.type(x))
-        c.tables += [c.close_tabletype(table.type) for table in module.tables]
+        each("funcs", lambda x: c.funcs.append(c.type(x)))
+        each("tables", lambda table: c.tables.append(c.close_tabletype(table.type)))
         c.mems += module.mems
-        c.globals += [c.close_globaltype(global_.type) for global_ in module.globals]
-        c.tags += [TagType(c.type(tag.type)) for tag in module.tags]
-        c.elems = [c.close_reftype(elem.type) for elem in module.elems]
+        each("globals", lambda global_: c.globals.append(c.close_globaltype(global_.type)))
+        each("tags", lambda tag: c.tags.append(TagType(c.type(tag.type))))
+        each("elems", lambda elem: c.elems.append(c.close_reftype(elem.type)))
         c.datas = len(module.datas) if module.data_count is None else module.data_count
         c.refs = _declared(module)
         return c

@@ -64,6 +64,6 @@ class Gate:
         for kind, value in zip(row.imms, imms, strict=True):
             if kind.name == "blocktype" and isinstance(value, int):
                 self.require(MULTI_VALUE, "type mismatch: block type with a type index")
-            for t in value if kind.name == "valtypes" else (value,):
+            for t in value if isinstance(value, tuple) else (value,):
                 if kind.name == "heaptype" or isinstance(t, RefType | VecType):
                     self.check_type(t)

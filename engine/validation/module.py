@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import TYPE_CHECKING
 
 from engine.errors import InvalidError, UnsupportedError, WasmError, Where
 from engine.features import (
     BULK_MEMORY,
+    CUSTOM_PAGE_SIZES,
     EXCEPTIONS,
     EXECUTED,
     FUNCTION_REFERENCES,
@@ -43,12 +45,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from engine.features import FeatureSet
-    from engine.module import Code, Data, Elem, Expr, Module
-    from engine.types import AddrType, CompType, Limits, RecType, ValType
+    from engine.module import Code, Data, Elem, Export, Expr, Global, Import, Module, Table
+    from engine.types import AddrType, CompType, Limits, RecType, TagType, ValType
 
     from .features import Gate
 
-__all__ = ["MAX_LOCALS", "MAX_RESULTS", "MAX_SUBTYPING_DEPTH", "MAX_TABLES", "validate"]
+__all__ = ["MAX_LOCALS", "MAX_MEMORIES", "MAX_RESULTS", "MAX_SUBTYPING_DEPTH", "MAX_TABLES", "validate"]
 
 # Implementation limits, those of the web embedding: without them a small module can ask for quadratic work
 # or very much memory.
@@ -56,6 +58,7 @@ MAX_LOCALS = 50_000
 MAX_RESULTS = 1_000  # parameters, and results
 MAX_SUBTYPING_DEPTH = 63
 MAX_TABLES = 100  # each of which is filled when it is made
+MAX_MEMORIES = 100
 
 _FUNCTIONS = ref(False, FUNC)
 
@@ -68,19 +71,15 @@ def validate(module: Module, features: FeatureSet = EXECUTED) -> None:
     """
     _check_counts(module)
     c = Context.of_module(module, features)
-    for rectype in module.types:
-        _check_written_types(rectype, c.gate)
+    module.each("types", lambda rectype: _check_written_types(rectype, c.gate))
     _check_subtypes(module, c)
-    _check_imports(module, c)
+    module.each("imports", lambda i: _check_import(c, i))
     _check_definitions(module, c)
     _check_globals(module, c)
     _check_exports(module, c)
-    if module.start is not None and c.func(module.start).comp != FuncType((), ()):
-        raise InvalidError(f"start function {module.start} must have type [] -> []")
-    for elem in module.elems:
-        _check_elem(c, elem)
-    for data in module.datas:
-        _check_data(c, data)
+    _check_start(module, c)
+    module.each("elems", lambda elem: _check_elem(c, elem))
+    module.each("datas", lambda data: _check_data(c, data))
     first = c.imported["func"]
     for x, code in enumerate(module.codes, first):
         _check_func(c, x, code)
@@ -137,9 +136,11 @@ def _parts(comp: CompType) -> Iterator[ValType]:
 def _check_subtypes(m: Module, c: Context) -> None:
     """Check declared supertypes: they come before, are open, and match (spec: valid-subtype)."""
     depths: dict[DefType, int] = {}
-    x = 0
-    for rectype in m.types:
+    indices = count()
+
+    def check(rectype: RecType) -> None:
         for sub in rectype.subtypes:
+            x = next(indices)
             deftype = c.types[x]
             depths[deftype] = 0
             for y in sub.supers:
@@ -150,50 +151,69 @@ def _check_subtypes(m: Module, c: Context) -> None:
                     raise InvalidError(f"sub type {x} does not match super type {y}")
                 depths[deftype] = depths[super_] + 1
                 _limit("supertypes in a chain", depths[deftype], MAX_SUBTYPING_DEPTH)
-            x += 1
+
+    m.each("types", check)
 
 
 # -- imports and definitions
 
 
-def _check_imports(m: Module, c: Context) -> None:
-    for i in m.imports:
-        desc = i.desc
-        if isinstance(desc, FuncImport):
-            _func_comp(c.type(desc.typeidx))
-        elif isinstance(desc, TableType):
-            _check_tabletype(c, desc)
-        elif isinstance(desc, MemType):
-            _check_memtype(c, desc)
-        elif isinstance(desc, GlobalType):
-            c.gate.check_type(desc.valtype)
-            if desc.mutable:
-                c.gate.require(MUTABLE_GLOBALS, "mutable globals cannot be imported")
+def _check_import(c: Context, i: Import) -> None:
+    """Spec: valid-import."""
+    desc = i.desc
+    if isinstance(desc, FuncImport):
+        _func_comp(c.type(desc.typeidx))
+    elif isinstance(desc, TableType):
+        _check_tabletype(c, desc)
+    elif isinstance(desc, MemType):
+        _check_memtype(c, desc)
+    elif isinstance(desc, GlobalType):
+        c.gate.check_type(desc.valtype)
+        if desc.mutable:
+            c.gate.require(MUTABLE_GLOBALS, "mutable globals cannot be imported")
+    else:
+        _check_tagtype(c, desc)
 
 
 def _check_definitions(m: Module, c: Context) -> None:
     """Check functions' types, tables, memories and tags."""
-    for deftype in c.funcs[c.imported["func"] :]:
-        _func_comp(deftype)
+    m.each("funcs", lambda x: _func_comp(c.type(x)))
     if len(c.tables) > 1:
-        c.gate.require(REFERENCE_TYPES, "multiple tables")
+        m.each("tables" if m.tables else "imports", lambda _: c.gate.require(REFERENCE_TYPES, "multiple tables"))
         _limit("tables", len(c.tables), MAX_TABLES)
     if len(c.mems) > 1:
-        c.gate.require(MULTI_MEMORY, "multiple memories")
-    for table in m.tables:
-        _check_tabletype(c, table.type)
-        t = c.close_reftype(table.type.reftype)
-        if table.init is not None:
-            c.gate.require(FUNCTION_REFERENCES, "type mismatch: table with an initialiser")
-            check_constant(c, table.init, t)
-        elif not t.null:
-            raise InvalidError(f"type mismatch: a table of {t} needs an initialiser")
-    for mem in m.mems:
-        _check_memtype(c, mem)
-    for tag in c.tags:
-        c.gate.require(EXCEPTIONS, "unknown tag: tags")
-        if isinstance(tag.type, DefType) and _func_comp(tag.type).results:
-            raise InvalidError("non-empty tag result type")
+        m.each("mems" if m.mems else "imports", lambda _: c.gate.require(MULTI_MEMORY, "multiple memories"))
+        _limit("memories", len(c.mems), MAX_MEMORIES)
+    m.each("tables", lambda table: _check_table(c, table))
+    m.each("mems", lambda mem: _check_memtype(c, mem))
+    m.each("tags", lambda tag: _check_tagtype(c, tag))
+
+
+def _check_table(c: Context, table: Table) -> None:
+    """Spec: valid-table."""
+    _check_tabletype(c, table.type)
+    t = c.close_reftype(table.type.reftype)
+    if table.init is not None:
+        c.gate.require(FUNCTION_REFERENCES, "type mismatch: table with an initialiser")
+        check_constant(c, table.init, t)
+    elif not t.null:
+        raise InvalidError(f"type mismatch: a table of {t} needs an initialiser")
+
+
+def _check_tagtype(c: Context, tag: TagType) -> None:
+    """Spec: valid-tagtype."""
+    c.gate.require(EXCEPTIONS, "unknown tag: tags")
+    if _func_comp(c.type(tag.type)).results:
+        raise InvalidError("non-empty tag result type")
+
+
+def _check_start(m: Module, c: Context) -> None:
+    """Spec: valid-start."""
+    try:
+        if m.start is not None and c.func(m.start).comp != FuncType((), ()):
+            raise InvalidError(f"start function {m.start} must have type [] -> []")
+    except InvalidError as e:
+        raise e.at(m.place("start")) from None
 
 
 def _func_comp(deftype: DefType) -> FuncType:
@@ -226,9 +246,11 @@ def _check_tabletype(c: Context, t: TableType) -> None:
 def _check_memtype(c: Context, t: MemType) -> None:
     """Spec: valid-memtype."""
     _check_addrtype(c, t.addrtype)
-    if t.page_bits not in (0, 16):
-        raise InvalidError(f"invalid custom page size 2**{t.page_bits}")
-    pages = 2 ** (t.addrtype.bits - t.page_bits)
+    if t.page_bits != 16:
+        c.gate.require(CUSTOM_PAGE_SIZES, "invalid custom page size")
+        if t.page_bits:
+            raise InvalidError(f"invalid custom page size 2**{t.page_bits}")
+    pages = t.max_pages
     what = "65536 pages (4GiB)" if pages == 65536 else f"{pages} pages"
     _check_limits(t.limits, pages, f"memory size must be at most {what}")
     if t.shared:
@@ -239,23 +261,30 @@ def _check_memtype(c: Context, t: MemType) -> None:
 
 def _check_globals(m: Module, c: Context) -> None:
     """Check globals in order: with garbage collection each sees those before it, otherwise only the imported ones."""
-    for x, global_ in enumerate(m.globals, c.imported["global"]):
+    types = iter(c.globals[c.imported["global"] :])
+
+    def check(global_: Global) -> None:
         c.gate.check_type(global_.type.valtype)
-        check_constant(c, global_.init, c.globals[x].valtype)
+        check_constant(c, global_.init, next(types).valtype)
         if GC in c.features:
-            c.globals_visible = x + 1
+            c.globals_visible += 1
+
+    m.each("globals", check)
 
 
 def _check_exports(m: Module, c: Context) -> None:
-    names = set()
+    names: set[str] = set()
     look_up = {"func": c.func, "table": c.table, "mem": c.mem, "global": c.global_, "tag": c.tag}
-    for name, kind, x in m.exports:
-        if name in names:
-            raise InvalidError(f"duplicate export name {name!r}")
-        names.add(name)
-        found = look_up[kind](x)
+
+    def check(export: Export) -> None:
+        if export.name in names:
+            raise InvalidError(f"duplicate export name {export.name!r}")
+        names.add(export.name)
+        found = look_up[export.kind](export.index)
         if isinstance(found, GlobalType) and found.mutable:
             c.gate.require(MUTABLE_GLOBALS, "mutable globals cannot be exported")
+
+    m.each("exports", check)
 
 
 # -- segments and functions
