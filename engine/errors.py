@@ -163,6 +163,7 @@ class Resource(Enum):
     STACK = "call stack exhausted"
     FUEL = "all fuel consumed"
     HEAP = "heap exhausted"
+    TIME = "wait without end"
 
 
 class ExhaustionError(WasmError):

@@ -43,7 +43,7 @@ class MemInst:
         size_pages, max_pages = type.limits
         self.addr = addr
         self.type = type
-        self.limit_pages = min(limit_pages, 1 << type.addrtype.bits - type.page_bits)
+        self.limit_pages = min(limit_pages, type.max_pages)
         may_reach = self.limit_pages if max_pages is None else min(max_pages, self.limit_pages)
         if size_pages > self.limit_pages:
             raise ExhaustionError(Resource.HEAP)
