@@ -19,7 +19,7 @@ from engine.features import EXECUTED
 from harness import __version__, baselines
 from harness.wast.expectations import Expectations, ranges, unranged
 from harness.wast.reader import read_script
-from harness.wast.runner import ASSEMBLER, ScriptRunner
+from harness.wast.runner import ScriptRunner
 from harness.wast.schedule import LIMITS, text_name
 from harness.wast.script import ModuleSource
 from harness.wast.suite import SuiteError, load_installed, load_manifest
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FEATURES", "compute", "main", "unexplained"]
 
+_JUDGE = "wasmtime"
 _NOT_ENABLED = "not enabled"
 _VALID = ("module", "assert_trap", "assert_unlinkable")
 FEATURES = tuple(sorted(f.name for f in EXECUTED))
@@ -74,7 +75,7 @@ def compute(files: list[SuiteFile]) -> dict[str, Any]:
     """Return the contents of ``scope.json``."""
     names: list[str] = []
     lacking: dict[str, str] = {}
-    with ScriptRunner(ASSEMBLER) as runner:
+    with ScriptRunner(_JUDGE) as runner:
         for file in files:
             if not file.folder.startswith("core/"):
                 continue

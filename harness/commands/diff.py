@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["diff"]
 
-ASSEMBLER = "wasmtime"
+ASSEMBLER = "reference"
 WIDTH = 44
 
 

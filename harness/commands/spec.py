@@ -18,8 +18,8 @@ from harness.cli import EnvironmentProblem, Exit
 from harness.wast.archive import ArchiveError
 from harness.wast.expectations import Expectations, engine_name
 from harness.wast.fetch import install
-from harness.wast.report import json_report, junit_report, text_report
-from harness.wast.runner import run_files
+from harness.wast.report import disagreement_report, json_report, junit_report, text_report
+from harness.wast.runner import ASSEMBLERS, run_files
 from harness.wast.suite import SuiteError, installed_at, load_installed, load_manifest, load_path, select
 from oracles.adapter import Unavailable
 
@@ -52,12 +52,19 @@ def spec() -> None:
 @click.option("--jobs", type=click.IntRange(1, 256), default=None, help="Files in parallel (default: one per core).")
 @click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write JUnit XML.")
 @click.option("--json", "json_", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write JSON.")
+@click.option(
+    "--text", type=click.Choice([*ASSEMBLERS, "both"]), default="own", show_default=True,
+    help="Whose text format decides; both: own decides, and each disagreement with wasmtime is listed.",
+)  # fmt: skip
 @click.option("--bless", is_flag=True, help="Take what is observed as what is expected from now on.")
 def run(
     filters: tuple[str, ...], engine: str, suite: Path | None, jobs: int | None, junit: Path | None,
-    json_: Path | None, bless: bool,
+    json_: Path | None, text: str, bless: bool,
 ) -> int:  # fmt: skip
-    """Run the scripts whose name FOLDER/FILE matches a FILTER (a glob or a part of it), all of them by default."""
+    """Run the scripts whose name FOLDER/FILE matches a FILTER (a glob or a part of it), all of them by default.
+
+    An assertion about text counts as the engine's own where it reads text itself; elsewhere it has a column of its own.
+    """
     manifest = load_manifest()
     try:
         scripts = load_installed(manifest) if suite is None else load_path(suite, manifest)
@@ -67,11 +74,11 @@ def run(
     if not chosen:
         raise click.UsageError(f"no script matches {' '.join(filters)}")
     try:
-        description, results = _run(chosen, engine, jobs or _cores())
+        description, results = _run(chosen, engine, jobs or _cores(), text)
     except Unavailable as e:
         raise EnvironmentProblem(str(e)) from e
     name = engine_name(description)
-    expected = Expectations.load(baselines() / "spec", name, manifest.name)
+    expected = Expectations.load(baselines() / "spec", name, manifest.name, "wasmtime" if text == "wasmtime" else "own")
     if bless:
         expected.bless(results)
         expected.known = True
@@ -81,7 +88,10 @@ def run(
         junit.write_bytes(junit_report(name, results, differences))
     if json_ is not None:
         json_.write_text(json.dumps(json_report(name, manifest.name, results, differences), indent=1) + "\n", "utf-8")
-    click.echo(text_report(name, results, differences))
+    own = text != "wasmtime" and engine == ASSEMBLERS["own"]
+    click.echo(text_report(name, results, differences, own or engine == text))
+    if text == "both":
+        click.echo(disagreement_report(results))
     if not expected.known and any(r.file.info for r in results) and differences:
         click.echo(f"there are no expectations for {name} in {baselines() / 'spec'}; --bless writes them", err=True)
     return Exit.FINDINGS if differences else Exit.CLEAN
@@ -91,14 +101,15 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _run(files: list[SuiteFile], engine: str, jobs: int) -> tuple[Description, list[FileResult]]:
+def _run(files: list[SuiteFile], engine: str, jobs: int, text: str) -> tuple[Description, list[FileResult]]:
     """Return who answered and the results in order of names, with a progress bar on a terminal."""
     described: list[Description] = []
     results: list[FileResult] = []
+    assembler, second = (ASSEMBLERS["own"], ASSEMBLERS["wasmtime"]) if text == "both" else (ASSEMBLERS[text], None)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(file=sys.stderr), transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task("scripts", total=len(files))
-        for result in run_files(files, engine, jobs, described.append):
+        for result in run_files(files, engine, jobs, described.append, assembler, second):
             results.append(result)
             bar.update(task, advance=1, description=result.file.name[-40:])
     return described[0], sorted(results, key=lambda result: result.file.name)

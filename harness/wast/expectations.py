@@ -87,8 +87,12 @@ class Expectations:
     known: bool = False
 
     @staticmethod
-    def load(directory: Path, engine: str, suite: str) -> Expectations:
-        """Return the expectations checked in for this engine and suite, empty ones if there are none."""
+    def load(directory: Path, engine: str, suite: str, text: str = "own") -> Expectations:
+        """Return the expectations checked in for this engine and suite, empty ones if there are none.
+
+        With another text format than our own they are a file of their own, as that decides some assertions alone.
+        """
+        engine += "" if text == "own" else f"+{text}-text"
         path = directory / f"{engine}.json"
         if not path.is_file():
             return Expectations(engine, suite)

@@ -80,16 +80,16 @@ def trap_phrase(written: str) -> str:
 
 
 def judge(
-    schedule: Schedule, records: Sequence[Record], rejected: Mapping[int, str], engine: Description
+    schedule: Schedule, records: Sequence[Record], rejected: Mapping[int, Outcome], engine: Description
 ) -> tuple[Verdict, ...]:
-    """Return the verdict of each command; ``rejected`` has what the assembler said, by command, where it gave nothing.
+    """Return the verdict of each command; ``rejected`` has the assembler's outcome, by command, where it gave nothing.
 
     A list of records that ends early fails every command from there on, for the reason of its last record.
     """
     return tuple(
         Verdict(check.command, "text" if _by_text(check.command, check.missing) else "engine", *failure)
         for i, check in enumerate(schedule.checks)
-        for failure in [_failure(check.command, check.step, check.missing, records, rejected.get(i, ""), engine)]
+        for failure in [_failure(check.command, check.step, check.missing, records, rejected.get(i), engine)]
     )
 
 
@@ -98,12 +98,14 @@ def _by_text(command: Command, missing: str) -> bool:
 
 
 def _failure(
-    command: Command, step: int | None, missing: str, records: Sequence[Record], said: str, engine: Description
+    command: Command, step: int | None, missing: str, records: Sequence[Record], said: Outcome, engine: Description
 ) -> tuple[str, str]:
     """Return reason and detail, both empty if the command passed."""
+    if missing == "text" and isinstance(said, Unsupported):
+        return "unsupported feature", said.what  # no credit for rejecting what is not known
     if missing == "text":
         malformed = command.kind in ("assert_malformed", "assert_malformed_custom", "assert_invalid_custom")
-        return ("", "") if malformed else ("text", said)
+        return ("", "") if malformed else ("text", said.text if isinstance(said, Rejected) else "")
     if step is None:
         return "blocked", "no such instance"
     if step >= len(records):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from harness.wast.judge import Verdict
     from harness.wast.runner import FileResult
 
-__all__ = ["Counts", "by_folder", "json_report", "junit_report", "table", "text_report"]
+__all__ = ["Counts", "by_folder", "disagreement_report", "json_report", "junit_report", "table", "text_report"]
 
 _COLUMNS = ("engine", "text", "commands")
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -56,6 +56,11 @@ class Counts:
         if column == "engine" and not self.passed["engine"] and set(self.reasons) <= _LACKING and self.reasons:
             return f"not supported ({self.total['engine']:,})"
         return f"{self.passed[column]:,}/{self.total[column]:,}"
+
+    def both(self) -> str:
+        """Return ``N/M`` of all assertions, for an engine that reads text itself."""
+        columns = ("engine", "text")
+        return "/".join(f"{sum(counts[c] for c in columns):,}" for counts in (self.passed, self.total))
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -98,8 +103,10 @@ def table(counts: dict[str, Counts]) -> str:
     )
 
 
-def text_report(engine: str, results: Sequence[FileResult], differences: Sequence[Difference]) -> str:
-    """Return what is printed at the end of a run."""
+def text_report(
+    engine: str, results: Sequence[FileResult], differences: Sequence[Difference], judges_text: bool = False
+) -> str:
+    """Return what is printed at the end of a run; ``judges_text`` says that text is decided by the engine itself."""
     counts = by_folder(results)
     whole = counts[next(reversed(counts))] if counts else Counts()
     lines = [table(counts), ""]
@@ -110,7 +117,8 @@ def text_report(engine: str, results: Sequence[FileResult], differences: Sequenc
         lines.append("failed: " + ", ".join(f"{n:,} {reason}" for reason, n in reasons.most_common()))
     shown = "core" if "core" in counts else next(reversed(counts), "")
     score = counts.get(shown, whole)
-    lines.append(f"{engine} on {shown}: engine {score.score('engine')}, text {score.score('text')}")
+    parts = f"engine {score.score('engine')}, text {score.score('text')}"
+    lines.append(f"{engine} on {shown}: " + (f"engine+text {score.both()} ({parts})" if judges_text else parts))
     if differences:
         lines.append(f"{len(differences):,} difference{'s' * (len(differences) > 1)} from what is expected:")
         causes_first = sorted(differences, key=lambda d: "failed: blocked" in d.what)
@@ -119,6 +127,16 @@ def text_report(engine: str, results: Sequence[FileResult], differences: Sequenc
             lines.append(f"  and {len(differences) - _SHOWN:,} more (--json FILE has them all)")
     else:
         lines.append("exactly as expected" if reasons else "all passed, as expected")
+    return "\n".join(lines)
+
+
+def disagreement_report(results: Iterable[FileResult]) -> str:
+    """Return every disagreement of the second assembler with ours, one line each, by who is right."""
+    found = sorted((d.right, d.why, r.file.name, d.line) for r in results for d in r.disagreements)
+    lines = [f"{len(found):,} texts on which the assemblers disagree"]
+    counts = Counter(right for right, *_ in found)
+    lines[0] += ": " + ", ".join(f"{right} right {n:,}" for right, n in sorted(counts.items())) if found else ""
+    lines += [f"  {right}: {name}:{line}: {' '.join(why.split())}" for right, why, name, line in found]
     return "\n".join(lines)
 
 

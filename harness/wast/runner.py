@@ -18,7 +18,8 @@ from harness.wast.reader import read_script
 from harness.wast.schedule import assembly, schedule, text_name
 from harness.wast.spectest import parts_for
 from harness.wast.suite import features_of
-from oracles.outcome import Rejected
+from harness.wast.texts import disagreements
+from oracles.outcome import Rejected, Unsupported
 from oracles.process import Budget, Oracle
 
 if TYPE_CHECKING:
@@ -26,53 +27,67 @@ if TYPE_CHECKING:
 
     from harness.wast.script import Script
     from harness.wast.suite import SuiteFile
+    from harness.wast.texts import Disagreement
     from oracles.adapter import Description
+    from oracles.outcome import Outcome
 
-__all__ = ["ASSEMBLER", "FileResult", "ScriptRunner", "run_files"]
+__all__ = ["ASSEMBLERS", "FileResult", "ScriptRunner", "run_files"]
 
-ASSEMBLER = "wasmtime"
+ASSEMBLERS = {"own": "reference", "wasmtime": "wasmtime"}  # whose text format decides, and its oracle
 _BUDGET = Budget(rss_bytes=2 << 30, data_bytes=8 << 30)
 
 
 @dataclass(frozen=True, slots=True)
 class FileResult:
-    """``problem`` says what is wrong with the file or with the run of it, beyond any verdict; "" where nothing is."""
+    """``problem`` says what is wrong with the file or with the run of it, beyond any verdict; "" where nothing is.
+
+    ``disagreements`` are those of a second assembler, if there is one, with the one that decides.
+    """
 
     file: SuiteFile
     verdicts: tuple[Verdict, ...] = ()
     problem: str = ""
     us: int = 0
+    disagreements: tuple[Disagreement, ...] = ()
 
 
 class ScriptRunner:
-    """An engine under test and an assembler; a context manager that owns their workers."""
+    """An engine under test, the assembler that decides, perhaps a second; a context manager that owns the workers."""
 
-    def __init__(self, engine: str, assembler: str = ASSEMBLER) -> None:
+    def __init__(self, engine: str, assembler: str = ASSEMBLERS["own"], second: str | None = None) -> None:
         self.oracle = Oracle(engine, budget=_BUDGET)
         self.assembler = self.oracle if engine == assembler else Oracle(assembler, budget=_BUDGET)
+        self.second = None if second is None else Oracle(second, budget=_BUDGET)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.oracle.close()
-        self.assembler.close()
+        for oracle in (self.oracle, self.assembler, self.second):
+            if oracle is not None:
+                oracle.close()
 
-    def assemble(self, script: Script) -> tuple[dict[str, bytes], dict[int, str]]:
-        """Return the binaries by name and, by command, what the assembler said where it gave none."""
+    @property
+    def judges_text(self) -> bool:
+        """Whether text is decided by the engine under test itself."""
+        return self.assembler is self.oracle
+
+    def assemble(self, script: Script, assembler: Oracle | None = None) -> tuple[dict[str, bytes], dict[int, Outcome]]:
+        """Return the binaries by name and, by command, the assembler's outcome where it gave none."""
+        assembler = self.assembler if assembler is None else assembler
         plan = assembly(script)
-        records = self.assembler.run(plan)
+        records = assembler.run(plan)
         binaries: dict[str, bytes] = {}
-        said: dict[str, str] = {}
+        said: dict[str, Outcome] = {}
         for step, record in zip(plan.steps, records, strict=False):
             if record.data is not None and "wasm" in record.data:
                 binaries[step["module"]] = base64.b64decode(record.data["wasm"])
             else:
-                outcome = record.outcome
-                said[step["module"]] = outcome.text if isinstance(outcome, Rejected) else repr(outcome)
-        if len(records) < len(plan.steps) or any(not isinstance(r.outcome, Rejected) for r in records if not r.data):
+                said[step["module"]] = record.outcome
+        refusals = (Rejected, Unsupported)
+        if len(records) < len(plan.steps) or not all(isinstance(outcome, refusals) for outcome in said.values()):
             last = repr(records[-1].outcome)[:300] if records else "nothing"
-            raise AssemblerError(f"the assembler {self.assembler.id} failed: {last}")
+            raise AssemblerError(f"the assembler {assembler.id} failed: {last}")
         return binaries, {i: said[text_name(i)] for i in range(len(script.commands)) if text_name(i) in said}
 
     def run(self, file: SuiteFile) -> FileResult:
@@ -84,8 +99,13 @@ class ScriptRunner:
         counts = script.counts()
         if file.info is not None and file.info.counts is not None and dict(file.info.counts) != counts:
             return FileResult(file, problem="the reader found other commands than the manifest counts")
+        found: tuple[Disagreement, ...] = ()
         try:
             binaries, said = self.assemble(script)
+            if self.second is not None:
+                other = self.assemble(script, self.second)
+                sides = [_by_command(script, *made) for made in ((binaries, said), other)]
+                found = tuple(disagreements(script, sides[0], sides[1], self.second.id))
         except AssemblerError as e:
             failed = tuple(Verdict(command, "engine", "text", str(e)) for command in script.commands)
             return FileResult(file, failed, str(e))
@@ -94,7 +114,13 @@ class ScriptRunner:
         plan = schedule(script, binaries, parts_for(engine.features, features), features)
         records = self.oracle.run(plan.plan)
         verdicts = judge(plan, records, said, engine)
-        return FileResult(file, verdicts, us=sum(record.us for record in records))
+        return FileResult(file, verdicts, us=sum(record.us for record in records), disagreements=found)
+
+
+def _by_command(script: Script, binaries: dict[str, bytes], said: dict[int, Outcome]) -> dict[int, bytes | Outcome]:
+    """Return what an assembler made of each command's text."""
+    made: dict[int, bytes | Outcome] = dict(said)
+    return made | {i: binaries[text_name(i)] for i in range(len(script.commands)) if text_name(i) in binaries}
 
 
 class AssemblerError(Exception):
@@ -102,23 +128,30 @@ class AssemblerError(Exception):
 
 
 def run_files(
-    files: Sequence[SuiteFile], engine: str, jobs: int, started: Callable[[Description], None] = lambda _: None
+    files: Sequence[SuiteFile],
+    engine: str,
+    jobs: int,
+    started: Callable[[Description], None] = lambda _: None,
+    assembler: str = ASSEMBLERS["own"],
+    second: str | None = None,
 ) -> Iterator[FileResult]:
     """Yield the result of each file as it ends, the largest files first; ``started`` learns who answers.
 
     Raises Unavailable if the engine or the assembler cannot run here.
     """
-    with ScriptRunner(engine) as first:
+    with ScriptRunner(engine, assembler, second) as first:
         started(first.oracle.description)
         first.assembler.start()
+        if first.second is not None:
+            first.second.start()
         if jobs <= 1:
             for file in files:
                 yield first.run(file)
             return
-    yield from _in_threads(files, engine, jobs)
+    yield from _in_threads(files, jobs, engine, assembler, second)
 
 
-def _in_threads(files: Sequence[SuiteFile], engine: str, jobs: int) -> Iterator[FileResult]:
+def _in_threads(files: Sequence[SuiteFile], jobs: int, *oracles: str | None) -> Iterator[FileResult]:
     waiting = deque(sorted(files, key=lambda file: -len(file.data)))
     results: deque[FileResult | BaseException] = deque()
     arrived = threading.Semaphore(0)
@@ -127,7 +160,7 @@ def _in_threads(files: Sequence[SuiteFile], engine: str, jobs: int) -> Iterator[
     def work() -> None:
         """Run files until there are none; a worker of an oracle dies with the thread that started it."""
         try:
-            with ScriptRunner(engine) as runner:
+            with ScriptRunner(*oracles) as runner:  # type: ignore[arg-type]  # the first two are there
                 while waiting and not stopping.is_set():
                     try:
                         file = waiting.popleft()

@@ -6,13 +6,14 @@ worker and becomes ``Crashed``.  The variant ``plant=NAME`` runs a build with a 
 
 from __future__ import annotations
 
+import base64
 import platform
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from engine import errors
-from engine.binary import decode
+from engine.binary import decode, encode
 from engine.errors import EngineBug, Resource, Trap, UncaughtException, WasmError
 from engine.execution.calls import invoke
 from engine.execution.fuel import UnitModel
@@ -20,23 +21,33 @@ from engine.execution.instantiate import instantiate, resolve
 from engine.features import EXECUTED, FEATURES, MVP
 from engine.matching import top
 from engine.runtime.globals import GlobalInst
-from engine.runtime.heap import ExternRef, matches_ref
+from engine.runtime.heap import ArrayInst, ExternRef, StructInst, matches_ref
 from engine.runtime.instance import FuncInst, HostFunc
 from engine.runtime.memory import MemInst
 from engine.runtime.store import Config, Store
 from engine.runtime.table import TableInst
 from engine.runtime.tag import TagInst
+from engine.text.parser import parse
 from engine.types import (
+    ANY,
+    ARRAY,
+    EQ,
+    EXN,
     EXTERN,
     EXTERNREF,
     F32,
     F64,
     FUNC,
     FUNCREF,
+    I31,
     I32,
     I64,
+    NOEXN,
     NOEXTERN,
     NOFUNC,
+    NONE,
+    STRUCT,
+    V128,
     FuncType,
     RefType,
 )
@@ -61,7 +72,7 @@ from oracles.adapter import (
     values_of,
 )
 from oracles.outcome import Exhausted, Rejected, Returned, Threw, Trapped, Unsupported
-from oracles.plan import HOST, STEP_KINDS, WIDTHS
+from oracles.plan import HOST, WIDTHS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -70,7 +81,7 @@ if TYPE_CHECKING:
     from engine.execution.build import Build
     from engine.module import Module
     from engine.runtime.instance import Caller, ExternVal, ModuleInst
-    from engine.types import ValType
+    from engine.types import HeapType, ValType
     from oracles.adapter import Answer
     from oracles.outcome import Outcome
     from oracles.plan import Plan, Step, Value
@@ -82,9 +93,13 @@ UNMETERED = 1 << 62
 PLANTS: dict[str, Callable[[], Build]] = {}  # filled by importing PLANTED_BY, on the first use of a plant
 PLANTED_BY = "harness.planted"  # by name only: oracles do not depend on the harness
 
-_TYPES: dict[str, ValType] = {str(t): t for t in (I32, I64, F32, F64, FUNCREF, EXTERNREF)}  # what EXECUTED has
-_TOPS = {h.short: top(h) for h in (FUNC, NOFUNC, EXTERN, NOEXTERN)}  # the hierarchy of a reference, by its name
-_RESOURCES = {Resource.STACK: "stack", Resource.FUEL: "fuel", Resource.HEAP: "memory"}
+_TYPES: dict[str, ValType] = {str(t): t for t in (I32, I64, F32, F64, V128, FUNCREF, EXTERNREF)}  # what EXECUTED has
+_TOPS = {  # the hierarchy of a reference, by its name
+    h.short: top(h) for h in (ANY, ARRAY, EQ, EXN, EXTERN, FUNC, I31, NOEXN, NOEXTERN, NOFUNC, NONE, STRUCT)
+}
+_RESOURCES = {
+    Resource.STACK: "stack", Resource.FUEL: "fuel", Resource.HEAP: "memory", Resource.TIME: "time",
+}  # fmt: skip
 _STAGES: tuple[tuple[type[WasmError], str], ...] = (
     (errors.MalformedError, "malformed"), (errors.InvalidError, "invalid"), (errors.LinkError, "unlinkable"),
 )  # fmt: skip
@@ -165,10 +180,20 @@ class ReferenceSession(Session):
         if not isinstance(t, RefType):
             name = str(t)
             return name, f"{to_bits(t, v):0{WIDTHS[name] // 4}x}"
-        name = top(t.heap).short
-        if v is None:
-            return name, None
-        return name, v.value if isinstance(v, ExternRef) else self.functions.number(v, v)
+        hierarchy = top(t.heap)
+        return hierarchy.short, None if v is None else self.payload(hierarchy, v)
+
+    def payload(self, hierarchy: HeapType, v: Any) -> Any:
+        """Return the payload of a reference that is not null (see ``wasmtime_values``)."""
+        if hierarchy is FUNC:
+            return self.functions.number(v, v)
+        if hierarchy is EXTERN:
+            return v.value if isinstance(v, ExternRef) else {"any": self.payload(ANY, v)}
+        if isinstance(v, int):
+            return {"i31": v}
+        if isinstance(v, ExternRef):
+            return {"host": v.value}
+        return "struct" if isinstance(v, StructInst) else "array" if isinstance(v, ArrayInst) else "exn"
 
     def value(self, value: Value, t: ValType) -> Any:
         """Return the engine value that a wire value means where a ``t`` is expected, or stop the step as Blocked."""
@@ -186,8 +211,15 @@ class ReferenceSession(Session):
 
     def reference(self, name: str, payload: Any) -> Any:
         """Return the engine value that the payload of a reference that is not null means."""
-        if _TOPS[name] is FUNC:
+        hierarchy = _TOPS[name]
+        if hierarchy is FUNC:
             return self.functions.handle(payload)
+        if hierarchy is ANY and isinstance(payload, dict) and len(payload) == 1:
+            if isinstance(payload.get("i31"), int):
+                return payload["i31"] & 0x7FFF_FFFF
+            payload = payload.get("host")
+        elif hierarchy is not EXTERN:
+            raise Stop(Unsupported(f"passing {name} {payload!r}"))
         if not isinstance(payload, int) or payload < 0:
             raise blocked(f"no external reference {payload!r}")
         if payload not in self.externs:
@@ -218,6 +250,18 @@ class ReferenceSession(Session):
             validate(module, self.features)
             self.modules[wasm] = module
         return module
+
+    def step_assemble(self, step: Step) -> Answer:
+        text = self.plan.texts.get(step["text"])
+        if text is None:
+            raise blocked(f"text {step['text']}")
+        self.binaries.pop(step["module"], None)
+        try:
+            wasm = encode(parse(text, self.features))
+        except errors.MalformedError as e:
+            return Rejected("text", e.message), None
+        self.binaries[step["module"]] = wasm
+        return Returned(), {"wasm": base64.b64encode(wasm).decode()} if step.get("want") else None
 
     def step_validate(self, step: Step) -> Answer:
         self.module(self.binary(step["module"]))
@@ -338,7 +382,7 @@ class ReferenceAdapter:
             version=_release(),
             variant=variant,
             features=tuple(sorted(f.name for f in EXECUTED)),
-            steps=tuple(kind for kind in STEP_KINDS if kind != "assemble"),
+            text=True,
             types=tuple(_TYPES),
             nan=("engine", "module", "none"),
             fuel=True,

@@ -165,13 +165,19 @@ def test_text_decides_what_it_refuses():
         b'(assert_malformed (module quote "") "x") (assert_invalid (module) "x") (module) (invoke "f")'
     )
     plan = schedule(script, {}, ())
-    found = judge(plan, [], {0: "no", 1: "no", 2: "no"}, ENGINE)
+    found = judge(plan, [], dict.fromkeys(range(3), Rejected("text", "no")), ENGINE)
     assert [(v.column, v.reason) for v in found] == [
         ("text", ""),
         ("text", "text"),
         ("engine", "text"),
         ("engine", "blocked"),
     ]
+
+
+def test_text_that_is_not_supported_earns_nothing():
+    plan = schedule(read_script(b'(assert_malformed (module quote "") "x")'), {}, ())
+    (found,) = judge(plan, [], {0: Unsupported("feature gc")}, ENGINE)
+    assert found.reason == "unsupported feature"
 
 
 def test_a_registered_name_that_failed_blocks_its_registration():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -67,25 +68,41 @@ def i32(n: int) -> tuple[str, str]:
 # -- description
 
 
-def test_it_describes_what_the_engine_executes_and_does_not_assemble():
+def test_it_describes_what_the_engine_executes_and_assembles():
     d = adapters.load("reference").describe()
     assert d.name == "reference"
     assert {"mvp", "bulk-memory", "reference-types", "extended-const"} <= set(d.features)
-    assert "simd" not in d.features
-    assert set(d.steps) == set(adapters.STEP_KINDS) - {"assemble"}
-    assert (d.text, d.fuel, d.nan) == (False, True, ("engine", "module", "none"))
+    assert "stack-switching" not in d.features
+    assert set(d.steps) == set(adapters.STEP_KINDS)
+    assert (d.text, d.fuel, d.nan) == (True, True, ("engine", "module", "none"))
     assert "reference" in ADAPTERS
     assert adapters.Description.from_json(d.to_json()) == d
 
 
-def test_assembling_is_unsupported():
-    assert play(Plan(steps=(step("assemble", "m", "t"),), texts={"t": b"(module)"})) == [Unsupported("step assemble")]
+def test_text_is_assembled_and_a_text_that_is_not_is_no_module():
+    texts = {"t": b'(module (func (export "f") (result i32) (i32.const 7)))', "bad": b"(module (func (foo)))"}
+    steps = [step("assemble", "m", "t"), instantiate(), call("f"), step("assemble", "m", "bad"), step("validate", "m")]
+    returned, refused = Returned((i32(7),)), Rejected("text", "unknown operator: foo at line 1, column 16")
+    answers = play(Plan(steps=(*steps, step("assemble", "m", "none")), texts=texts))
+    assert answers == [Returned(), Returned(), returned, refused, Blocked("module m"), Blocked("text none")]
+
+
+def test_assembled_bytes_are_given_where_they_are_wanted():
+    (data,) = play(Plan(steps=(step("assemble", "m", "t", want=True),), texts={"t": b"(module)"}))
+    assert data == {"wasm": "AGFzbQEAAAA="}
+
+
+def test_text_of_a_feature_that_is_off_is_rejected():
+    plan_of = Plan(steps=(step("assemble", "m", "t"),), texts={"t": b"(func (i32.extend8_s (i32.const 1)) drop)"})
+    assert play(plan_of) == [Returned()]
+    (outcome,) = play(replace(plan_of, features=("mvp",)))
+    assert outcome.text.startswith("unknown operator: i32.extend8_s needs sign-extension")
 
 
 def test_a_plan_that_needs_more_is_refused_step_by_step():
-    p = Plan(steps=(step("validate", "m"),), features=("simd",))
+    p = Plan(steps=(step("validate", "m"),), features=("stack-switching",))
     assert isinstance(reference.adapter("").open(p), RefusingSession)
-    assert play(p) == [Unsupported("feature simd")]
+    assert play(p) == [Unsupported("feature stack-switching")]
 
 
 # -- outcomes
