@@ -19,16 +19,18 @@ from typing import TYPE_CHECKING, Any
 
 from engine.instructions.model import Effect
 from engine.module import In
-from engine.types import F32, I32, FuncType, NumType, ValType
+from engine.numerics.lanes import F32X4
+from engine.types import F32, I32, FuncType, NumType, RefType, ValType, VecType
 from generators.build import ELSE, END, const, default_expr, instr
 from generators.immediates import fill
 from generators.operands import aimed, tame
 from generators.palette import Choices, Role
-from generators.values import EDGES, choose_bits, choose_sharp
+from generators.values import EDGES, choose_bits, choose_sharp, choose_vector
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from engine.numerics.lanes import Shape
     from generators.palette import Option
     from generators.signature import Signatures
     from generators.source import Source
@@ -137,7 +139,7 @@ class Body:
         for _ in range(self.source.between(1, 4)):
             operator = self.module.palette.operators.choose(self.source)
             t = operator.pushes[0]
-            assert isinstance(t, NumType)
+            assert not isinstance(t, RefType)
             stores = self.module.stores(t)
             if stores:
                 store = self.source.choose(stores)
@@ -333,7 +335,7 @@ class Body:
         source.mark(start, "expr")
 
     def _constant(self, t: ValType) -> None:
-        if isinstance(t, NumType):
+        if not isinstance(t, RefType):
             self.out.append(const(t, choose_bits(self.source, t)))
         elif self.source.chance(50) and self.module.palette.leaves[t]:
             self.option(self.module.palette.leaves[t].choose(self.source), 0)
@@ -397,7 +399,7 @@ class Body:
         """Append an i32 used as a truth value."""
         self.expr(I32, 2)
 
-    def _sharp(self, t: NumType, bits: int) -> None:
+    def _sharp(self, t: NumType | VecType, bits: int) -> None:
         """Append an operand that is a local, which a boundary argument may be in, or these bits."""
         leaves = self.local_leaves.get(t)
         if leaves and self.source.chance(40):
@@ -418,8 +420,13 @@ class Body:
         for k, (t, role) in enumerate(zip(pops, option.roles, strict=True)):
             if role is not Role.VALUE:
                 aimed(self, t, role, option, imms)
-            elif not isinstance(t, NumType):
+            elif isinstance(t, RefType):
                 self.expr(t, depth)
+            elif isinstance(t, VecType):
+                if is_sharp and row.lanes:
+                    self._sharp(t, choose_vector(source, row.lanes[0]))
+                else:
+                    self.expr(t, depth)
             elif k == last and row.traps and row.effect is Effect.PURE and not (is_sharp and source.chance(30)):
                 tame(self, t, depth)
             elif is_sharp:
@@ -428,17 +435,18 @@ class Body:
                 self.expr(t, depth)
         self.out.append(In(row, imms))
         if row.nan and self.profile.nan == "module":
-            self._canonicalise(option.pushes[0])
+            self._canonicalise(option.pushes[0], row.lanes[1] if row.lanes else None)
 
-    def _canonicalise(self, t: ValType) -> None:
-        """Replace a NaN on the stack by the canonical one (NaN profile ``module``)."""
+    def _canonicalise(self, t: ValType, shape: Shape | None) -> None:
+        """Replace a NaN on the stack, or in lanes of this shape, by the canonical one (NaN profile ``module``)."""
+        nan = 0x7FC00000 if t is F32 or shape is F32X4 else 0x7FF8 << 48
         x = self.temporary(t)
         self.emit("local.tee", x)
-        self.out.append(const(t, 0x7FC00000 if t is F32 else 0x7FF8 << 48))
+        self.out.append(const(t, nan * shape.ones if shape else nan))
         self.emit("local.get", x)
         self.emit("local.get", x)
-        self.emit(f"{t}.eq")
-        self.emit("select")
+        self.emit(f"{shape or t}.eq")
+        self.emit("v128.bitselect" if shape else "select")
 
 
 _FLAT: tuple[Callable[[Body, int], None], ...] = (

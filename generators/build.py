@@ -6,16 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from engine.instructions import TABLE
 from engine.module import In
-from engine.types import F32, F64, I32, I64, Arrow, RefType, ValType
+from engine.types import F32, F64, I32, I64, V128, Arrow, RefType, ValType
 
 if TYPE_CHECKING:
     from engine.instructions.model import Instr
-    from engine.types import NumType
 
 __all__ = ["ELSE", "END", "const", "default_expr", "extended_const", "instr", "ref_func"]
 
 _BY_NAME = TABLE.by_name
-_CONST: dict[ValType, Instr] = {t: _BY_NAME[f"{t}.const"] for t in (I32, I64, F32, F64)}
+_CONST: dict[ValType, Instr] = {t: _BY_NAME[f"{t}.const"] for t in (I32, I64, F32, F64, V128)}
 _EXTENDED: dict[ValType, list[Instr]] = {
     t: [r for r in TABLE if r.const is not None and r.type == Arrow((t, t), (t,))] for t in (I32, I64, F32, F64)
 }
@@ -29,7 +28,7 @@ def instr(name: str, *imms: Any) -> In:
 
 
 def const(t: ValType, bits: int) -> In:
-    """Return the constant instruction of a number type."""
+    """Return the constant instruction of a number or vector type."""
     return In(_CONST[t], (bits,))
 
 
@@ -43,6 +42,6 @@ def ref_func(x: int) -> In:
     return instr("ref.func", x)
 
 
-def extended_const(t: NumType) -> list[Instr]:
+def extended_const(t: ValType) -> list[Instr]:
     """Return the binary operators on ``t`` that may stand in a constant expression."""
-    return _EXTENDED[t]
+    return _EXTENDED.get(t, [])

@@ -11,7 +11,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from engine.instructions.immediates import MemArg
-from engine.types import EXTERN, EXTERNREF, F32, F64, FUNC, FUNCREF, I32, I64
+from engine.types import EXTERN, EXTERNREF, F32, F64, FUNC, FUNCREF, I32, I64, V128
 from generators.values import choose_bits
 
 if TYPE_CHECKING:
@@ -36,15 +36,18 @@ _DOMAINS: dict[str, Callable[[Context], Sequence[Any]]] = {
     "dataidx": lambda c: range(c.datas),
     "memarg": lambda c: [MemArg(0, 0, x) for x in range(len(c.mems))],
     "heaptype": lambda _: (FUNC, EXTERN),
-    "valtypes": lambda _: [(t,) for t in (I32, I64, F32, F64, FUNCREF, EXTERNREF)],
+    "valtypes": lambda _: [(t,) for t in (I32, I64, F32, F64, V128, FUNCREF, EXTERNREF)],
     "i32": lambda _: (0,),
     "i64": lambda _: (0,),
     "f32": lambda _: (0,),
     "f64": lambda _: (0,),
+    "v128": lambda _: (0,),
+    "laneidx": lambda _: (0,),
+    "lanes": lambda _: (bytes(16),),
 }
 
 
-_CONTEXT_FREE = frozenset({"heaptype", "valtypes", "i32", "i64", "f32", "f64"})
+_CONTEXT_FREE = frozenset({"heaptype", "valtypes", "i32", "i64", "f32", "f64", "v128", "laneidx", "lanes"})
 
 
 def is_context_free(row: Instr) -> bool:
@@ -65,12 +68,23 @@ def _memarg(source: Source, option: Option, value: MemArg) -> MemArg:
     return MemArg(source.below(option.width.bit_length()), offset, value.mem)
 
 
+def _laneidx(source: Source, option: Option, _: int) -> int:
+    return source.below(option.row.lanes[0].lanes if option.row.lanes else 16 // option.width)
+
+
+def _lanes(source: Source, _: Option, __: bytes) -> bytes:
+    return bytes([b % 32 for b in source.bits(128).to_bytes(16, "little")])
+
+
 _FILLS: dict[str, Callable[[Source, Option, Any], Any]] = {
     "memarg": _memarg,
     "i32": lambda source, _, __: choose_bits(source, I32),
     "i64": lambda source, _, __: choose_bits(source, I64),
     "f32": lambda source, _, __: choose_bits(source, F32),
     "f64": lambda source, _, __: choose_bits(source, F64),
+    "v128": lambda source, _, __: choose_bits(source, V128),
+    "laneidx": _laneidx,
+    "lanes": _lanes,
 }
 
 

@@ -26,13 +26,15 @@ from engine.types import (
     FUNCREF,
     I32,
     I64,
+    V128,
     Arrow,
-    NumType,
+    RefType,
     ValType,
     substitute,
     variable,
 )
 from engine.validation.context import Context
+from engine.validation.features import type_feature
 from generators.immediates import domain, fills, is_context_free
 
 if TYPE_CHECKING:
@@ -40,16 +42,18 @@ if TYPE_CHECKING:
 
     from engine.features import FeatureSet
     from engine.instructions.model import Instr
+    from engine.types import NumType, VecType
     from generators.profile import Profile
     from generators.source import Source
 
 __all__ = ["NUMERIC", "VALUES", "Choices", "Option", "Palette", "Role", "list_options"]
 
 NUMERIC: tuple[ValType, ...] = (I32, I64, F32, F64)
-VALUES: tuple[ValType, ...] = (*NUMERIC, FUNCREF, EXTERNREF)
+VALUES: tuple[ValType, ...] = (*NUMERIC, V128, FUNCREF, EXTERNREF)
 
 _BOUNDS: dict[str, tuple[Any, ...]] = {
-    "any": VALUES, "numvec": NUMERIC, "ref": (FUNCREF, EXTERNREF), "heap": (FUNC, EXTERN), "null": (True, False),
+    "any": VALUES, "numvec": (*NUMERIC, V128), "ref": (FUNCREF, EXTERNREF), "heap": (FUNC, EXTERN),
+    "null": (True, False),
 }  # fmt: skip
 
 
@@ -143,6 +147,11 @@ def _instances(arrow: Arrow) -> tuple[Arrow, ...]:
     )
 
 
+@cache
+def _is_on(arrow: Arrow, features: FeatureSet) -> bool:
+    return all(type_feature(t) in features for t in (*arrow.pops, *arrow.pushes))
+
+
 def list_options(rows: Iterable[Instr], c: Any) -> Iterator[Option]:
     """Return every option of these rows under context ``c``; the weight of a row is shared by its options."""
     for row in rows:
@@ -153,7 +162,7 @@ def list_options(rows: Iterable[Instr], c: Any) -> Iterator[Option]:
             except InvalidError:
                 continue
             if not arrow.polymorphic:
-                found.extend((imms, a) for a in _instances(arrow))
+                found.extend((imms, a) for a in _instances(arrow) if _is_on(a, c.features))
         for imms, a in found:
             width = _width(row, c, imms)
             weight = max(1, row.weight // len(found))
@@ -169,10 +178,10 @@ class _Rows:
         self.calls = [r for r in rows if r.control is Control.CALL and r.weight > 0]
         plain = [r for r in rows if r.control is None and r.weight > 0 and r not in self.local]
         free = [r for r in plain if is_context_free(r)]
-        self.memory = [r for r in plain if r.imms and {i.name for i in r.imms} <= {"memarg", "memidx"}]
+        self.memory = [r for r in plain if r.imms and {i.name for i in r.imms} <= {"memarg", "memidx", "laneidx"}]
         self.indexed = [r for r in plain if r not in free and r not in self.memory]
         self.free = [o for o in list_options(free, Context(features)) if o.pushes or o.row.effect is not Effect.PURE]
-        self.operators = Choices(o for o in self.free if o.pops and all(isinstance(t, NumType) for t in o.pops))
+        self.operators = Choices(o for o in self.free if o.pops and not any(isinstance(t, RefType) for t in o.pops))
         self._of_memories: dict[tuple[ValType, ...], _Sorted] = {}
         self._of_locals: dict[tuple[int, ValType], list[Option]] = {}
 
@@ -236,6 +245,6 @@ class Palette:
         self.producers, self.leaves, self.effects = found.producers, found.leaves, found.effects
         self._accesses = [o for o in self.effects.options if o.width]
 
-    def stores(self, t: NumType) -> list[Option]:
+    def stores(self, t: NumType | VecType) -> list[Option]:
         """Return the options that store a whole ``t``."""
         return [o for o in self._accesses if o.pops[-1] is t and 8 * o.width == t.bits]

@@ -39,6 +39,7 @@ class Profile:
     memory_percent: int = 85
     table_percent: int = 75
     reference_percent: int = 12
+    vector_percent: int = 15
     start_percent: int = 8
     drop_percent: int = 1
 

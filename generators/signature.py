@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from engine.features import SIMD
 from engine.instructions.model import Region
 from engine.module import Active, Data, Elem, Export, FuncImport, Global, Import, In, Module, Passive, Table
 from engine.types import (
     EXTERNREF,
     FUNCREF,
     I32,
+    V128,
     FuncType,
     GlobalType,
     Limits,
@@ -24,6 +26,7 @@ from engine.types import (
     SubType,
     TableType,
     ValType,
+    VecType,
 )  # fmt: skip
 from engine.validation.context import Context
 from generators.build import END, const, default_expr, extended_const, ref_func
@@ -70,9 +73,11 @@ class Signatures:
         return self.functypes.index(t)
 
     def choose_valtype(self) -> ValType:
-        """Return a value type: mostly a number, sometimes a reference."""
+        """Return a value type: mostly a number, sometimes a vector or a reference."""
         if self.source.chance(self.profile.reference_percent):
             return self.source.choose((EXTERNREF, FUNCREF))
+        if SIMD in self.profile.features and self.source.chance(self.profile.vector_percent):
+            return V128
         return self.source.choose(NUMERIC)
 
     def _functype(self) -> FuncType:
@@ -124,12 +129,12 @@ class Signatures:
         for _ in range(source.between(*self.profile.globals)):
             t = self.choose_valtype()
             mutable = not source.chance(20)
-            init = self._constant_expr(t) if isinstance(t, NumType) else (default_expr(t), END)
+            init = self._constant_expr(t) if not isinstance(t, RefType) else (default_expr(t), END)
             self.globals.append(Global(GlobalType(mutable, t), init))
         self.work = len(self.globals)
         self.globals.append(Global(GlobalType(True, I32), (const(I32, 0), END)))
 
-    def _constant_expr(self, t: NumType) -> Expr:
+    def _constant_expr(self, t: NumType | VecType) -> Expr:
         """A constant, or with extended constants now and then a small sum."""
         first = const(t, choose_bits(self.source, t))
         extended = [r for r in extended_const(t) if r.const in self.profile.features]
@@ -197,7 +202,7 @@ class Signatures:
         """Tell whether a call can succeed: not an indirect one of a type that no slot of the table holds."""
         return Region.TABLE not in call.row.reads or bool(self.slots(call.imms[1], call.imms[0]))
 
-    def stores(self, t: NumType) -> list[Option]:
+    def stores(self, t: NumType | VecType) -> list[Option]:
         """Return the options that store a whole ``t``; none where the memory is empty."""
         return self.palette.stores(t) if self.mems and self.memory_bytes() else []
 

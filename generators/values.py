@@ -9,13 +9,15 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from engine.types import F32, F64, I32, I64
+from engine.numerics.lanes import F32X4, F64X2, I8X16, I16X8, I32X4, I64X2, SHAPES
+from engine.types import F32, F64, I32, I64, VecType
 
 if TYPE_CHECKING:
+    from engine.numerics.lanes import Shape
     from engine.types import NumType
     from generators.source import Source
 
-__all__ = ["EDGES", "SHARP", "choose_bits", "choose_sharp"]
+__all__ = ["EDGES", "LANES", "SHARP", "choose_bits", "choose_sharp", "choose_vector"]
 
 
 def _f32(x: float) -> int:
@@ -69,9 +71,21 @@ SHARP: dict[NumType, tuple[int, ...]] = {
 }
 """The sharpest few, for operand pairs."""
 
+LANES: dict[Shape, tuple[int, ...]] = {
+    I8X16: (0, 1, 255, 128, 127, 2, 7, 8, 9, 15, 16, 17, 31, 64, 129, 254),
+    I16X8: (0, 1, 65535, 32768, 32767, 2, 15, 16, 17, 127, 128, 255, 256, 32769, 65408, 65534),
+    I32X4: EDGES[I32],
+    I64X2: EDGES[I64],
+    F32X4: EDGES[F32],
+    F64X2: EDGES[F64],
+}
+"""Bits of the interesting lanes of each shape."""
 
-def choose_bits(source: Source, t: NumType) -> int:
+
+def choose_bits(source: Source, t: NumType | VecType) -> int:
     """Return the bits of a value of ``t``: a small integer, an edge, or any bits."""
+    if isinstance(t, VecType):
+        return choose_vector(source, source.choose(SHAPES))
     how = source.below(8)
     if how < 2 and not t.is_float:
         return source.below(16)
@@ -80,6 +94,15 @@ def choose_bits(source: Source, t: NumType) -> int:
     return source.bits(t.bits)
 
 
-def choose_sharp(source: Source, t: NumType) -> int:
+def choose_vector(source: Source, shape: Shape) -> int:
+    """Return the bits of a vector: one edge in all lanes, two or four edges in turn, or any bits."""
+    how = source.below(8)
+    if how == 7:
+        return source.bits(128)
+    edges = [source.choose(LANES[shape]) for _ in range((1, 1, 2, 2, 2, 4, 4)[how])]
+    return sum([edges[k % len(edges)] << k * shape.bits for k in range(shape.lanes)])
+
+
+def choose_sharp(source: Source, t: NumType | VecType) -> int:
     """Return the bits of one of the sharpest values of ``t``."""
-    return source.choose(SHARP[t])
+    return choose_bits(source, t) if isinstance(t, VecType) else source.choose(SHARP[t])

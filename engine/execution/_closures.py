@@ -18,11 +18,13 @@ I16 = Struct('<h').unpack_from
 I32 = Struct('<i').unpack_from
 F32 = Struct('<f').unpack_from
 F64 = Struct('<d').unpack_from
+V128 = Struct('<16s').unpack_from
 U16_TO = Struct('<H').pack_into
 U32_TO = Struct('<I').pack_into
 U64_TO = Struct('<Q').pack_into
 F32_TO = Struct('<f').pack_into
 F64_TO = Struct('<d').pack_into
+V128_TO = Struct('<16s').pack_into
 
 def select_rrr(d, a, b, w, x):
     c = x
@@ -9207,6 +9209,158 @@ def i64_trunc_sat_f64_u_e(d, a, b, w, x):
             return trunc(a_) if 0 < a_ < 18446744073709551616 else 18446744073709551615 if a_ > 0 else 0
     return f
 
+def v128_load_r(d, a, b, w, x):
+    mem, o = x
+    if d >= 0:
+        def f(R):
+            i = R[a] + o
+            try:
+                R[d] = V128(mem, i)[0]
+            except BOUNDS as e:
+                raise outside(mem, i, 16, w, e) from None
+    else:
+        def f(R):
+            i = R[a] + o
+            try:
+                return V128(mem, i)[0]
+            except BOUNDS as e:
+                raise outside(mem, i, 16, w, e) from None
+    return f
+
+def v128_load_k(d, a, b, w, x):
+    mem, o = x
+    i = a + o
+    if d >= 0:
+        def f(R):
+            try:
+                R[d] = V128(mem, i)[0]
+            except BOUNDS as e:
+                raise outside(mem, i, 16, w, e) from None
+    else:
+        def f(R):
+            try:
+                return V128(mem, i)[0]
+            except BOUNDS as e:
+                raise outside(mem, i, 16, w, e) from None
+    return f
+
+def v128_load_e(d, a, b, w, x):
+    mem, o = x
+    if d >= 0:
+        def f(R):
+            i = a(R) + o
+            try:
+                R[d] = V128(mem, i)[0]
+            except BOUNDS as e:
+                raise outside(mem, i, 16, w, e) from None
+    else:
+        def f(R):
+            i = a(R) + o
+            try:
+                return V128(mem, i)[0]
+            except BOUNDS as e:
+                raise outside(mem, i, 16, w, e) from None
+    return f
+
+def v128_store_rr(d, a, b, w, x):
+    mem, o = x
+    def f(R):
+        i = R[a] + o
+        v = R[b]
+        try:
+            V128_TO(mem, i, v)
+        except BOUNDS as e:
+            raise outside(mem, i, 16, w, e) from None
+    return f
+
+def v128_store_rk(d, a, b, w, x):
+    mem, o = x
+    v = b
+    def f(R):
+        i = R[a] + o
+        try:
+            V128_TO(mem, i, v)
+        except BOUNDS as e:
+            raise outside(mem, i, 16, w, e) from None
+    return f
+
+def v128_store_re(d, a, b, w, x):
+    mem, o = x
+    def f(R):
+        i = R[a] + o
+        v = b(R)
+        try:
+            V128_TO(mem, i, v)
+        except BOUNDS as e:
+            raise outside(mem, i, 16, w, e) from None
+    return f
+
+def v128_store_kr(d, a, b, w, x):
+    mem, o = x
+    i = a + o
+    def f(R):
+        v = R[b]
+        try:
+            V128_TO(mem, i, v)
+        except BOUNDS as e:
+            raise outside(mem, i, 16, w, e) from None
+    return f
+
+def v128_store_kk(d, a, b, w, x):
+    mem, o = x
+    i = a + o
+    v = b
+    def f(R):
+        try:
+            V128_TO(mem, i, v)
+        except BOUNDS as e:
+            raise outside(mem, i, 16, w, e) from None
+    return f
+
+def v128_store_ke(d, a, b, w, x):
+    mem, o = x
+    i = a + o
+    def f(R):
+        v = b(R)
+        try:
+            V128_TO(mem, i, v)
+        except BOUNDS as e:
+            raise outside(mem, i, 16, w, e) from None
+    return f
+
+def v128_store_er(d, a, b, w, x):
+    mem, o = x
+    def f(R):
+        i = a(R) + o
+        v = R[b]
+        try:
+            V128_TO(mem, i, v)
+        except BOUNDS as e:
+            raise outside(mem, i, 16, w, e) from None
+    return f
+
+def v128_store_ek(d, a, b, w, x):
+    mem, o = x
+    v = b
+    def f(R):
+        i = a(R) + o
+        try:
+            V128_TO(mem, i, v)
+        except BOUNDS as e:
+            raise outside(mem, i, 16, w, e) from None
+    return f
+
+def v128_store_ee(d, a, b, w, x):
+    mem, o = x
+    def f(R):
+        i = a(R) + o
+        v = b(R)
+        try:
+            V128_TO(mem, i, v)
+        except BOUNDS as e:
+            raise outside(mem, i, 16, w, e) from None
+    return f
+
 
 INLINED = {
     'select': (select_rrr, select_rrk, select_rre, select_rkr, select_rkk, select_rke, select_rer, select_rek, select_ree, select_krr, select_krk, select_kre, select_kkr, None, select_kke, select_ker, select_kek, select_kee, select_err, select_erk, select_ere, select_ekr, select_ekk, select_eke, select_eer, select_eek, select_eee,),
@@ -9353,6 +9507,8 @@ INLINED = {
     'i64.trunc_sat_f32_u': (i64_trunc_sat_f32_u_r, None, i64_trunc_sat_f32_u_e,),
     'i64.trunc_sat_f64_s': (i64_trunc_sat_f64_s_r, None, i64_trunc_sat_f64_s_e,),
     'i64.trunc_sat_f64_u': (i64_trunc_sat_f64_u_r, None, i64_trunc_sat_f64_u_e,),
+    'v128.load': (v128_load_r, v128_load_k, v128_load_e,),
+    'v128.store': (v128_store_rr, v128_store_rk, v128_store_re, v128_store_kr, v128_store_kk, v128_store_ke, v128_store_er, v128_store_ek, v128_store_ee,),
 }
 
 def shaped0_(d, a, b, w, x):

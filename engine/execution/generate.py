@@ -21,7 +21,7 @@ from engine.execution.inline import Expansion, NotInlinable, expand
 from engine.instructions import TABLE
 from engine.instructions.memory import load_n, store_n
 from engine.instructions.model import Effect
-from engine.types import F32, F64
+from engine.types import F32, F64, V128
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -48,7 +48,11 @@ from engine.values import f32_nan_from_bits, f32_nan_to_bits
 BOUNDS = (error, IndexError, OverflowError)
 {structs}
 '''
-STRUCTS = {"U16": "<H", "U32": "<I", "U64": "<Q", "I8": "<b", "I16": "<h", "I32": "<i", "F32": "<f", "F64": "<d"}
+STRUCTS = {
+    "U16": "<H", "U32": "<I", "U64": "<Q", "I8": "<b", "I16": "<h", "I32": "<i", "F32": "<f", "F64": "<d",
+    "V128": "<16s",
+}  # fmt: skip
+STORED = ("U16", "U32", "U64", "F32", "F64", "V128")
 
 
 # -- one factory
@@ -192,8 +196,8 @@ def load(row: Instr, kinds: str) -> str:
     (outer if kinds == "k" else lines).append(f"i = {_operand('a', kinds)} + o")
     if t is F32:
         result = "z if (z := F32(mem, i)[0]) == z else f32_nan_from_bits(U32(mem, i)[0])"
-    elif t is F64:
-        result = "F64(mem, i)[0]"
+    elif t is F64 or t is V128:
+        result = f"{t.name.upper()}(mem, i)[0]"
     elif bytes_ == 1 and not signed:
         result = "mem[i]"
     else:
@@ -213,8 +217,8 @@ def store(row: Instr, kinds: str) -> str:
     narrow = "v" if 8 * bytes_ == t.bits else f"v & {2 ** (8 * bytes_) - 1}"
     if t is F32:
         effect = "F32_TO(mem, i, v) if v == v else U32_TO(mem, i, f32_nan_to_bits(v))"
-    elif t is F64:
-        effect = "F64_TO(mem, i, v)"
+    elif t is F64 or t is V128:
+        effect = f"{t.name.upper()}_TO(mem, i, v)"
     elif bytes_ == 1:
         effect = f"mem[i] = {narrow}"
     else:
@@ -282,7 +286,7 @@ def generate() -> str:
     code.append(")")
     lines = [f"from {m} import {', '.join(sorted(names))}" for m, names in sorted(imports.items())]
     structs = [f"{name} = Struct({form!r}).unpack_from" for name, form in STRUCTS.items()]
-    structs += [f"{name}_TO = Struct({STRUCTS[name]!r}).pack_into" for name in ("U16", "U32", "U64", "F32", "F64")]
+    structs += [f"{name}_TO = Struct({STRUCTS[name]!r}).pack_into" for name in STORED]
     return HEADER.format(imports="\n".join(lines), structs="\n".join(structs)) + "\n" + "\n".join(code) + "\n"
 
 

@@ -11,7 +11,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import EngineBug
-from engine.instructions import control, memory, numeric, parametric, reference, table, variable
+from engine.instructions import control, memory, numeric, parametric, reference, table, variable, vector
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -53,5 +53,5 @@ class InstructionTable:
         return InstructionTable((self.by_name | {row.name: row for row in rows}).values())
 
 
-ROW_MODULES = (control, parametric, variable, table, memory, numeric, reference)
+ROW_MODULES = (control, parametric, variable, table, memory, numeric, reference, vector)
 TABLE = InstructionTable(chain.from_iterable(module.ROWS for module in ROW_MODULES))

@@ -10,6 +10,9 @@ has ``words`` 1.  One that may be left out has a ``default``; it is left out whe
 that take one.  Where rows share a keyword (``select``, ``select t``), ``fits`` looks at what follows and takes nothing:
 the row of the most kinds that all fit is meant.
 
+A value that is made of others, as that of ``br_table`` is of labels, says so for whoever renumbers or looks for them:
+``holds`` has the names of their kinds, and :meth:`Imm.map` changes each.
+
 What a value is: an index is an int; a constant is its bits as an unsigned int; the rest says its function.
 Kinds for vectors, fields, casts and handlers are further entries of this file.
 """
@@ -56,10 +59,12 @@ if TYPE_CHECKING:
     from engine.types import HeapType, ValType
 
 __all__ = [
-    "BLOCKTYPE", "BRTABLE", "DATAIDX", "ELEMIDX", "F32_BITS", "F64_BITS", "FUNCIDX", "GLOBALIDX", "HEAPTYPE",
-    "I32_BITS", "I64_BITS", "LABELIDX", "LEADING_MEMIDX", "LEADING_TABLEIDX", "LOCALIDX", "MEMARG", "MEMIDX",
-    "TABLEIDX", "TYPEIDX", "TYPEUSE", "VALTYPES", "BlockType", "Imm", "MemArg", "Text", "print_float", "print_operands",
-    "read_heaptype", "read_reftype", "read_valtype", "write_heaptype", "write_valtype",
+    "BLOCKTYPE", "BRTABLE", "CAST_BRANCH", "CATCHES", "COUNT", "DATAIDX", "ELEMIDX", "F32_BITS", "F64_BITS", "FIELDIDX",
+    "FUNCIDX", "GLOBALIDX", "HEAPTYPE", "HEAPTYPE_NON_NULL", "HEAPTYPE_NULL", "I32_BITS", "I64_BITS", "LABELIDX",
+    "LANEIDX", "LANES", "LEADING_MEMIDX", "LEADING_TABLEIDX", "LOCALIDX", "MEMARG", "MEMIDX", "RESERVED", "TABLEIDX",
+    "TAGIDX", "TYPEIDX", "TYPEUSE", "V128_BITS", "VALTYPES", "BlockType", "CastBranch", "Catch", "Imm", "MemArg",
+    "Text", "labels_in", "print_float", "print_operands", "read_heaptype", "read_reftype", "read_valtype",
+    "write_heaptype", "write_valtype",
 ]  # fmt: skip
 
 
@@ -120,6 +125,7 @@ class Text(Protocol):
     def float_(self, n: int, /) -> int: ...
     def valtype(self) -> ValType: ...
     def reftype(self) -> RefType: ...
+    def at_nullable(self) -> bool: ...
     def heaptype(self) -> HeapType: ...
     def results(self) -> tuple[ValType, ...]: ...
     def typeuse(self) -> int: ...
@@ -148,9 +154,25 @@ class Imm:
     words: int = 0
     default: Any = None
     fits: Callable[[Any], bool] = _always
+    holds: tuple[str, ...] = ()
+    parts: Callable[[Callable[[str, Any], Any], Any], Any] | None = None
+
+    def map(self, change: Callable[[str, Any], Any], value: Any) -> Any:
+        """Return ``value`` with ``change(kind, part)`` in place of each part, or of itself where it has none."""
+        return change(self.name, value) if self.parts is None else self.parts(change, value)
 
     def __repr__(self) -> str:
         return f"<{self.name}>"
+
+
+def labels_in(kind: Imm, value: Any) -> list[int]:
+    """Return the labels that an immediate is or has in it."""
+    if kind is LABELIDX:
+        return [value]
+    found: list[int] = []
+    if "labelidx" in kind.holds:
+        kind.map(lambda name, part: found.append(part) if name == "labelidx" else None, value)
+    return found
 
 
 def print_operands(kinds: Sequence[Imm], values: Sequence[Any]) -> str:
@@ -177,7 +199,9 @@ TABLEIDX = _index("table", 0)
 MEMIDX = _index("mem", 0)
 ELEMIDX = _index("elem")
 DATAIDX = _index("data")
+FIELDIDX = _index("field")
 LABELIDX = _index("label")
+TAGIDX = _index("tag")
 
 TYPEUSE = replace(TYPEIDX, print_="(type {})".format, parse=methodcaller("typeuse"), words=0)
 LEADING_TABLEIDX = replace(TABLEIDX, leads=True)
@@ -206,8 +230,14 @@ def _parse_br_table(t: Text) -> tuple[tuple[int, ...], int]:
     return tuple(labels[:-1]), labels[-1]
 
 
+def _map_br_table(change: Callable[[str, Any], Any], value: Any) -> Any:
+    labels, default = value
+    return tuple([change("labelidx", l) for l in labels]), change("labelidx", default)
+
+
 # The labels, then the default label.
-BRTABLE = Imm("br_table", _read_br_table, _write_br_table, _print_br_table, parse=_parse_br_table)
+BRTABLE = Imm("br_table", _read_br_table, _write_br_table, _print_br_table, parse=_parse_br_table,
+              holds=("labelidx",), parts=_map_br_table)  # fmt: skip
 
 
 # Memory arguments.
@@ -258,7 +288,19 @@ def _parse_memarg(t: Text) -> MemArg:
     return MemArg(align.bit_length() - 1, offset or 0, mem)
 
 
-MEMARG = Imm("memarg", _read_memarg, _write_memarg, _print_memarg, parse=_parse_memarg)
+MEMARG = Imm("memarg", _read_memarg, _write_memarg, _print_memarg, parse=_parse_memarg, holds=("memidx",),
+             parts=lambda change, m: m._replace(mem=change("memidx", m.mem)))  # fmt: skip
+
+
+def _read_zero(r: Reader) -> int:
+    at = r.pos
+    if r.byte():
+        raise MalformedError("zero byte expected", at)
+    return 0
+
+
+# A byte that means nothing yet.
+RESERVED = Imm("zero", _read_zero, lambda zero: bytes((zero,)), lambda zero: "", parse=lambda t: 0)
 
 
 # Types.  A concrete heap type is its type index.  Reading knows every type of the standard; which of them are on is
@@ -371,11 +413,127 @@ def _print_valtypes(ts: Sequence[ValType]) -> str:
 
 
 HEAPTYPE = Imm("heaptype", read_heaptype, write_heaptype, parse=methodcaller("heaptype"))
+HEAPTYPE_NON_NULL = replace(
+    HEAPTYPE, print_="(ref {})".format, parse=lambda t: t.reftype().heap, fits=lambda t: not t.at_nullable()
+)
+HEAPTYPE_NULL = replace(HEAPTYPE, print_="(ref null {})".format, parse=lambda t: t.reftype().heap)
 BLOCKTYPE = Imm("blocktype", _read_blocktype, _write_blocktype, _print_blocktype, parse=methodcaller("blocktype"))
 VALTYPES = Imm(
     "valtypes", _read_valtypes, _write_valtypes, _print_valtypes, parse=methodcaller("results"),
     fits=methodcaller("opens", "result"),
 )  # fmt: skip
+
+
+class CastBranch(NamedTuple):
+    """A label, the type that is cast, and the type it is cast to."""
+
+    label: int
+    source: RefType
+    target: RefType
+
+
+def _read_cast(r: Reader) -> CastBranch:
+    """Spec: binary-castop."""
+    at = r.pos
+    flags = r.byte()
+    if flags > 3:
+        raise MalformedError("malformed br_on_cast flags", at)
+    label = r.u32()
+    source = ref(flags & 1 == 1, read_heaptype(r))
+    return CastBranch(label, source, ref(flags & 2 == 2, read_heaptype(r)))
+
+
+def _write_cast(cast: CastBranch) -> bytes:
+    label, source, target = cast
+    flags = bytes((source.null | target.null << 1,))
+    return flags + u(label) + write_heaptype(source.heap) + write_heaptype(target.heap)
+
+
+def _print_cast(cast: CastBranch) -> str:
+    return " ".join(map(str, cast))
+
+
+def _parse_cast(t: Text) -> CastBranch:
+    return CastBranch(t.index("label"), t.reftype(), t.reftype())
+
+
+def _map_cast(change: Callable[[str, Any], Any], cast: CastBranch) -> CastBranch:
+    label, source, target = cast
+    return CastBranch(change("labelidx", label), change("reftype", source), change("reftype", target))
+
+
+CAST_BRANCH = Imm("cast", _read_cast, _write_cast, _print_cast, parse=_parse_cast, holds=("labelidx", "reftype"),
+                  parts=_map_cast)  # fmt: skip
+COUNT = Imm("u32", _u32, u, parse=methodcaller("unsigned", 32), words=1)
+
+
+# Handlers.
+
+
+class Catch(NamedTuple):
+    """Spec: syntax-catch.  ``tag`` is None for every tag; ``with_ref`` passes the exception on behind its values."""
+
+    tag: int | None
+    with_ref: bool
+    label: int
+
+
+_CATCHES = ("catch", "catch_ref", "catch_all", "catch_all_ref")  # by their codes in the binary format
+
+
+def _catch_code(clause: Catch) -> int:
+    return (clause.tag is None) << 1 | clause.with_ref
+
+
+def _read_catches(r: Reader) -> tuple[Catch, ...]:
+    """Spec: binary-catch."""
+    out = []
+    for _ in range(r.u32()):
+        at = r.pos
+        code = r.byte()
+        if code >= len(_CATCHES):
+            raise MalformedError("malformed catch clause", at)
+        tag = None if code & 2 else r.u32()
+        out.append(Catch(tag, code & 1 == 1, r.u32()))
+    return tuple(out)
+
+
+def _write_catches(clauses: Sequence[Catch]) -> bytes:
+    parts = [u(len(clauses))]
+    for clause in clauses:
+        parts.append(bytes((_catch_code(clause),)))
+        if clause.tag is not None:
+            parts.append(u(clause.tag))
+        parts.append(u(clause.label))
+    return b"".join(parts)
+
+
+def _print_catches(clauses: Sequence[Catch]) -> str:
+    return " ".join([
+        f"({_CATCHES[_catch_code(c)]} {c.label if c.tag is None else f'{c.tag} {c.label}'})" for c in clauses
+    ])  # fmt: skip
+
+
+def _parse_catches(t: Text) -> tuple[Catch, ...]:
+    """Spec: text-catch."""
+    out = []
+    while t.opens(*_CATCHES):
+        code = _CATCHES.index(t.enter())
+        tag = None if code & 2 else t.index("tag")
+        out.append(Catch(tag, code & 1 == 1, t.index("label")))
+        t.leave()
+    return tuple(out)
+
+
+def _map_catches(change: Callable[[str, Any], Any], clauses: Sequence[Catch]) -> tuple[Catch, ...]:
+    return tuple([
+        Catch(None if tag is None else change("tagidx", tag), with_ref, change("labelidx", label))
+        for tag, with_ref, label in clauses
+    ])  # fmt: skip
+
+
+CATCHES = Imm("catches", _read_catches, _write_catches, _print_catches, parse=_parse_catches,
+              holds=("tagidx", "labelidx"), parts=_map_catches)  # fmt: skip
 
 
 # Constants.
@@ -406,3 +564,40 @@ F32_BITS = Imm("f32", lambda r: int.from_bytes(r.bytes(4), "little"), lambda i: 
 F64_BITS = Imm("f64", lambda r: int.from_bytes(r.bytes(8), "little"), lambda i: i.to_bytes(8, "little"), _print_f64,
                parse=methodcaller("float_", 64))
 # fmt: on
+
+
+# Vectors.
+
+_LANE_BITS = {"i8x16": 8, "i16x8": 16, "i32x4": 32, "i64x2": 64, "f32x4": 32, "f64x2": 64}
+
+
+def _print_v128(bits: int) -> str:
+    return "i32x4 " + " ".join([f"{bits >> at & 0xFFFF_FFFF:#010x}" for at in (0, 32, 64, 96)])
+
+
+def _parse_v128(t: Text) -> int:
+    """Spec: text-instr-vec.  A shape, then one literal for each of its lanes."""
+    error = t.error("unexpected token", "a shape of lanes is expected")
+    shape = t.keyword()
+    n = _LANE_BITS.get(shape)
+    if n is None:
+        raise error
+    read = t.float_ if shape.startswith("f") else t.integer
+    return sum([read(n) << at for at in range(0, 128, n)])
+
+
+def _parse_lanes(t: Text) -> bytes:
+    if t.words_ahead(17) != 16:
+        raise t.error("invalid lane length", "16 lane indices are expected")
+    return bytes([t.unsigned(8) for _ in range(16)])
+
+
+def _print_lanes(lanes: bytes) -> str:
+    return " ".join(map(str, lanes))
+
+
+LANEIDX = Imm("laneidx", methodcaller("byte"), lambda l: bytes((l,)), parse=methodcaller("unsigned", 8), words=1)
+# Sixteen lane indices, as bytes.
+LANES = Imm("lanes", methodcaller("bytes", 16), lambda lanes: lanes, _print_lanes, parse=_parse_lanes, words=16)
+V128_BITS = Imm("v128", lambda r: int.from_bytes(r.bytes(16), "little"), lambda i: i.to_bytes(16, "little"),
+                _print_v128, parse=_parse_v128)  # fmt: skip

@@ -20,7 +20,7 @@ from engine.values import from_bits, to_bits
 if TYPE_CHECKING:
     from engine.instructions.immediates import MemArg
     from engine.instructions.model import Opcode
-    from engine.types import AddrType, MemType, NumType
+    from engine.types import AddrType, MemType, NumType, VecType
 
 __all__ = ["ROWS", "load", "load_n", "memarg", "store", "store_n"]
 
@@ -29,13 +29,13 @@ _MEMORY = frozenset({Region.MEMORY})
 _SEGMENT = frozenset({Region.SEGMENT})
 
 
-def load_n(t: NumType, bytes: int, signed: bool, frame: Any, m: MemArg, i: int) -> Any:
+def load_n(t: NumType | VecType, bytes: int, signed: bool, frame: Any, m: MemArg, i: int) -> Any:
     """Spec: exec-load-val, exec-load-pack."""
     bits = int.from_bytes(frame.module.mems[m.mem].read(i + m.offset, bytes), "little", signed=signed)
     return from_bits(t, bits % 2**t.bits)
 
 
-def store_n(t: NumType, bytes: int, frame: Any, m: MemArg, i: int, v: Any) -> None:
+def store_n(t: NumType | VecType, bytes: int, frame: Any, m: MemArg, i: int, v: Any) -> None:
     """Spec: exec-store-val, exec-store-pack."""
     bits = to_bits(t, v) % 2 ** (8 * bytes)
     frame.module.mems[m.mem].write(i + m.offset, bits.to_bytes(bytes, "little"))
@@ -88,23 +88,25 @@ def memarg(c: Any, m: MemArg, bytes: int) -> AddrType:
     return t.addrtype
 
 
-def load(name: str, opcode: Opcode, t: NumType, *, bytes: int, signed: bool = False, **rest: Any) -> Instr:
+def load(name: str, opcode: Opcode, t: NumType | VecType, *, bytes: int, signed: bool = False, **rest: Any) -> Instr:
     """``address -> t`` from ``bytes`` little-endian bytes, extended by sign or zeros."""
     arrows = {at: Arrow((at,), (t,)) for at in (I32, I64)}
+    fields: dict[str, Any] = {"spec": "exec-load-val" if 8 * bytes == t.bits else "exec-load-pack"} | rest
     return Instr(
         name=name, opcode=opcode, type=lambda c, m: arrows[memarg(c, m, bytes)], effect=Effect.STATE,
         run=partial(load_n, t, bytes, signed), imms=(MEMARG,), traps=_OUT_OF_BOUNDS, reads=_MEMORY, family="load",
-        hot=True, spec="exec-load-val" if 8 * bytes == t.bits else "exec-load-pack", **rest,
+        hot=True, **fields,
     )  # fmt: skip
 
 
-def store(name: str, opcode: Opcode, t: NumType, *, bytes: int, **rest: Any) -> Instr:
+def store(name: str, opcode: Opcode, t: NumType | VecType, *, bytes: int, **rest: Any) -> Instr:
     """``address t ->``, the low ``bytes`` bytes in little-endian order."""
     arrows = {at: Arrow((at, t), ()) for at in (I32, I64)}
+    fields: dict[str, Any] = {"spec": "exec-store-val" if 8 * bytes == t.bits else "exec-store-pack"} | rest
     return Instr(
         name=name, opcode=opcode, type=lambda c, m: arrows[memarg(c, m, bytes)], effect=Effect.STATE,
         run=partial(store_n, t, bytes), imms=(MEMARG,), traps=_OUT_OF_BOUNDS, writes=_MEMORY, family="store",
-        hot=True, spec="exec-store-val" if 8 * bytes == t.bits else "exec-store-pack", **rest,
+        hot=True, **fields,
     )  # fmt: skip
 
 

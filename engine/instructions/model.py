@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from engine.errors import TrapKind
     from engine.instructions.immediates import Imm
+    from engine.numerics.lanes import Shape
     from engine.types import NumType
 
 __all__ = [
@@ -70,11 +71,13 @@ class Control(Enum):
     BR_ON_CAST = "br_on_cast"
     RETURN = "return"
     CALL = "call"
+    TAIL_CALL = "tail_call"
     TRY_TABLE = "try_table"
     TRY = "try"
     CATCH = "catch"
     DELEGATE = "delegate"
     THROW = "throw"
+    RETHROW = "rethrow"
     SUSPEND = "suspend"
 
 
@@ -104,7 +107,10 @@ class Instr:
     ``name`` is unique; where several rows share a keyword of the text format, a word tells them apart (``select t``).
 
     ``family`` names the function that made the row (``binop``, ``load``, ...), ``hot`` lets execution inline it,
+    ``make(frame, *imms)`` returns the function of the operands that ``run`` applies, where immediates decide much,
     ``nan`` says that a NaN result has bits that the specification leaves open (spec: aux-nans),
+    ``lanes`` are the shapes of the operands and of the result of a vector row, ``choices`` what an engine may run in
+    place of ``run``, which is the choice of the deterministic profile (spec: aux-relaxed),
     ``const`` tells the feature from which it may stand in a constant expression (None: never), ``fuel`` is the cost
     in a unit model, ``weight`` its relative frequency in generated code, ``spec`` the anchor of its execution rule.
     """
@@ -124,6 +130,9 @@ class Instr:
     family: str = ""
     hot: bool = False
     nan: bool = False
+    lanes: tuple[Shape, Shape] | None = None
+    choices: tuple[Callable[..., Any], ...] = ()
+    make: Callable[..., Any] | None = None
     const: Feature | None = None
     fuel: int = 1
     weight: int = 100
@@ -185,6 +194,15 @@ def cvtop(
     """``source -> target`` by ``fn(m, n, v)``, widths of source and target first, as in the spec."""
     run = partial(fn, source.bits, target.bits)
     return _numeric("cvtop", name, opcode, (source,), (target,), run, traps, **rest)
+
+
+def applied(make: Callable[..., Any], n: int) -> Callable[..., Any]:
+    """Return the ``run`` of a row with ``n`` immediates for which there is a ``make``."""
+
+    def run(frame: Any, *args: Any) -> Any:
+        return make(frame, *args[:n])(*args[n:])
+
+    return run
 
 
 def proposal(feature: Feature, rows: Iterable[Instr]) -> list[Instr]:

@@ -14,7 +14,7 @@ from engine.values import f32_round, f64_from_bits
 
 __all__ = [
     "NAN", "canonical", "fabs", "fadd", "fceil", "fcopysign", "fdiv", "feq", "ffloor", "fge", "fgt", "fle", "flt",
-    "fmax", "fmin", "fmul", "fne", "fnearest", "fneg", "fround", "fsqrt", "fsub", "ftrunc",
+    "fmax", "fmin", "fmul", "fne", "fnearest", "fneg", "fpmax", "fpmin", "fround", "fsqrt", "fsub", "ftrunc",
 ]  # fmt: skip
 
 NAN = f64_from_bits(0x7FF8_0000_0000_0000)  # also the widened canonical NaN of f32
@@ -60,6 +60,16 @@ def fmin(n: int, z: float, w: float) -> float:
 def fmax(n: int, z: float, w: float) -> float:
     """Spec: op-fmax.  +0 is greater than -0."""
     return z if z > w else w if w > z else NAN if z != w else w if copysign(1.0, z) < 0 else z
+
+
+def fpmin(n: int, z: float, w: float) -> float:
+    """Spec: op-fpmin.  One of the operands with all its bits, the first unless the second is less."""
+    return w if w < z else z
+
+
+def fpmax(n: int, z: float, w: float) -> float:
+    """Spec: op-fpmax.  One of the operands with all its bits, the first unless it is less."""
+    return w if z < w else z
 
 
 def fcopysign(n: int, z: float, w: float) -> float:

@@ -8,9 +8,11 @@ from __future__ import annotations
 from engine.errors import Trap, TrapKind
 
 __all__ = [
-    "iadd", "iand", "iclz", "ictz", "idiv_s", "idiv_u", "ieq", "ieqz", "iextend16_s", "iextend32_s", "iextend8_s",
-    "ige_s", "ige_u", "igt_s", "igt_u", "ile_s", "ile_u", "ilt_s", "ilt_u", "imul", "ine", "ior", "ipopcnt", "irem_s",
-    "irem_u", "irotl", "irotr", "ishl", "ishr_s", "ishr_u", "isub", "ixor", "mask", "sign", "signed",
+    "iabs", "iadd", "iadd_sat_s", "iadd_sat_u", "iand", "iandnot", "iavgr_u", "ibitselect", "iclz", "ictz", "idiv_s",
+    "idiv_u", "ieq", "ieqz", "iextend16_s", "iextend32_s", "iextend8_s", "ige_s", "ige_u", "igt_s", "igt_u", "ile_s",
+    "ile_u", "ilt_s", "ilt_u", "imax_s", "imax_u", "imin_s", "imin_u", "imul", "ine", "ineg", "inot", "ior", "ipopcnt",
+    "iq15mulr_sat_s", "irem_s", "irem_u", "irotl", "irotr", "ishl", "ishr_s", "ishr_u", "isub", "isub_sat_s",
+    "isub_sat_u", "ixor", "mask", "sat_s", "sat_u", "sign", "signed",
 ]  # fmt: skip
 
 
@@ -27,6 +29,16 @@ def sign(n: int) -> int:
 def signed(n: int, i: int) -> int:
     """Spec: aux-signed."""
     return (i ^ 1 << n - 1) - (1 << n - 1)
+
+
+def sat_u(n: int, i: int) -> int:
+    """Spec: aux-sat.  ``i`` is any integer."""
+    return 0 if i < 0 else min(i, mask(n))
+
+
+def sat_s(n: int, i: int) -> int:
+    """Spec: aux-sat.  ``i`` is any integer."""
+    return max(-sign(n), min(i, sign(n) - 1)) & mask(n)
 
 
 def iadd(n: int, i: int, j: int) -> int:
@@ -80,9 +92,19 @@ def irem_s(n: int, i: int, j: int) -> int:
     return -r & mask(n) if a < 0 else r
 
 
+def inot(n: int, i: int) -> int:
+    """Spec: op-inot."""
+    return i ^ mask(n)
+
+
 def iand(n: int, i: int, j: int) -> int:
     """Spec: op-iand."""
     return i & j
+
+
+def iandnot(n: int, i: int, j: int) -> int:
+    """Spec: op-iandnot."""
+    return i & (j ^ mask(n))
 
 
 def ior(n: int, i: int, j: int) -> int:
@@ -93,6 +115,11 @@ def ior(n: int, i: int, j: int) -> int:
 def ixor(n: int, i: int, j: int) -> int:
     """Spec: op-ixor."""
     return i ^ j
+
+
+def ibitselect(n: int, i: int, j: int, k: int) -> int:
+    """Spec: op-ibitselect.  Bits of ``i`` where ``k`` has ones, of ``j`` elsewhere."""
+    return i & k | j & (k ^ mask(n))
 
 
 def ishl(n: int, i: int, j: int) -> int:
@@ -205,3 +232,63 @@ def ige_u(n: int, i: int, j: int) -> int:
 def ige_s(n: int, i: int, j: int) -> int:
     """Spec: op-ige_s."""
     return 1 if (i ^ sign(n)) >= (j ^ sign(n)) else 0
+
+
+def ineg(n: int, i: int) -> int:
+    """Spec: op-ineg."""
+    return -i & mask(n)
+
+
+def iabs(n: int, i: int) -> int:
+    """Spec: op-iabs.  The smallest integer is its own absolute value."""
+    return -i & mask(n) if i >= sign(n) else i
+
+
+def imin_u(n: int, i: int, j: int) -> int:
+    """Spec: op-imin_u."""
+    return min(i, j)
+
+
+def imin_s(n: int, i: int, j: int) -> int:
+    """Spec: op-imin_s."""
+    return i if i ^ sign(n) <= j ^ sign(n) else j
+
+
+def imax_u(n: int, i: int, j: int) -> int:
+    """Spec: op-imax_u."""
+    return max(i, j)
+
+
+def imax_s(n: int, i: int, j: int) -> int:
+    """Spec: op-imax_s."""
+    return i if i ^ sign(n) >= j ^ sign(n) else j
+
+
+def iadd_sat_u(n: int, i: int, j: int) -> int:
+    """Spec: op-iadd_sat_u."""
+    return sat_u(n, i + j)
+
+
+def iadd_sat_s(n: int, i: int, j: int) -> int:
+    """Spec: op-iadd_sat_s."""
+    return sat_s(n, signed(n, i) + signed(n, j))
+
+
+def isub_sat_u(n: int, i: int, j: int) -> int:
+    """Spec: op-isub_sat_u."""
+    return sat_u(n, i - j)
+
+
+def isub_sat_s(n: int, i: int, j: int) -> int:
+    """Spec: op-isub_sat_s."""
+    return sat_s(n, signed(n, i) - signed(n, j))
+
+
+def iavgr_u(n: int, i: int, j: int) -> int:
+    """Spec: op-iavgr_u."""
+    return (i + j + 1) >> 1
+
+
+def iq15mulr_sat_s(n: int, i: int, j: int) -> int:
+    """Spec: op-iq15mulrsat."""
+    return sat_s(n, (signed(n, i) * signed(n, j) + (1 << 14)) >> 15)

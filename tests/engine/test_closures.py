@@ -19,7 +19,7 @@ from engine.instructions import TABLE
 from engine.instructions.immediates import MemArg
 from engine.instructions.model import Effect
 from engine.runtime.memory import MemInst
-from engine.types import F32, F64, I32, I64, Limits, MemType
+from engine.types import F32, F64, I32, I64, V128, Limits, MemType
 from engine.values import from_bits, to_bits
 
 HOT = [row for row in TABLE if row.hot]
@@ -33,6 +33,7 @@ BITS = {
     F64: [0, 1 << 63, 1, 0x3FF0 << 48, 0xBFF0 << 48, 0x3FE0 << 48, 0x4004 << 48, 0xC004 << 48, 0x7FEFFFFFFFFFFFFF,
           0x41E0 << 48, 0x43E0 << 48, 0xC3E0 << 48, 0x47EFFFFFEFFFFFFF, 0x7FF0 << 48, 0xFFF0 << 48, 0x7FF8 << 48,
           0xFFF8 << 48, 0x7FF4 << 48],
+    V128: [0, 2**128 - 1, int.from_bytes(range(16), "little")],
 }  # fmt: skip
 
 

@@ -169,6 +169,7 @@ def test_every_row_survives(row):
     samples = {
         "br_table": ((1, 300), 2), "blocktype": 5, "heaptype": FUNC, "valtypes": (I32, FUNCREF),
         "i32": 2**31, "i64": 2**63, "f32": 0x7FA00001, "f64": 0x7FF4000000000001,
+        "v128": 2**127 + 1, "lanes": bytes(range(16)),
     }  # fmt: skip
     imms = []
     for kind in row.imms:

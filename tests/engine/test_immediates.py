@@ -17,12 +17,15 @@ from engine.instructions.immediates import (
     HEAPTYPE,
     I32_BITS,
     I64_BITS,
+    LANEIDX,
+    LANES,
     LEADING_MEMIDX,
     LEADING_TABLEIDX,
     LOCALIDX,
     MEMARG,
     TABLEIDX,
     TYPEUSE,
+    V128_BITS,
     VALTYPES,
     Imm,
     MemArg,
@@ -46,6 +49,9 @@ VALUES = {
     "i64": bits.integers(64),
     "f32": bits.floats(32),
     "f64": bits.floats(64),
+    "v128": st.integers(0, 2**128 - 1),
+    "lanes": st.binary(min_size=16, max_size=16),
+    "laneidx": st.integers(0, 255),
 }
 KINDS = {name: kind for name, kind in vars(immediates).items() if isinstance(kind, Imm)}
 
@@ -108,6 +114,9 @@ def test_garbage_is_a_value_or_malformed(kind, junk):
         (I64_BITS, 2**64 - 2, "7e"),
         (F32_BITS, 0x3F800001, "0100803f"),
         (F64_BITS, 0x7FF0000000000001, "010000000000f07f"),
+        (V128_BITS, 2**127 + 0x0201, "0102" + "00" * 13 + "80"),
+        (LANEIDX, 255, "ff"),
+        (LANES, bytes(range(16)), bytes(range(16)).hex()),
     ],
 )  # fmt: skip
 def test_binary_forms(kind, value, data):

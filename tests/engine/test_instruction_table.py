@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import EngineBug, InvalidError
-from engine.features import EXECUTED, EXTENDED_CONST, MVP, REFERENCE_TYPES
+from engine.features import EXECUTED, EXTENDED_CONST, MVP, REFERENCE_TYPES, SIMD
 from engine.instructions import ROW_MODULES, TABLE, InstructionTable
 from engine.instructions.immediates import MemArg
 from engine.instructions.model import Control, Effect, Instr
@@ -33,6 +33,7 @@ BRANCHES_ON_REFERENCES = (Control.BR_ON_NULL, Control.BR_ON_NON_NULL, Control.BR
 ONE_OF_EACH = {
     "localidx": 0, "globalidx": 0, "tableidx": 0, "memidx": 0, "elemidx": 0, "dataidx": 0, "memarg": MemArg(0, 0),
     "heaptype": FUNC, "valtypes": (I32,), "i32": 0, "i64": 0, "f32": 0, "f64": 0,
+    "v128": 0, "laneidx": 0, "lanes": bytes(16),
 }  # fmt: skip
 
 
@@ -99,6 +100,7 @@ def test_const_rows_are_those_of_the_specification():
     basic = {"i32.const", "i64.const", "f32.const", "f64.const", "global.get", "end"}
     assert {name for name, feature in const.items() if feature is EXTENDED_CONST} == extended
     assert {name for name, feature in const.items() if feature is MVP} == basic
+    assert {name for name, feature in const.items() if feature is SIMD} == {"v128.const"}
     assert {name for name, feature in const.items() if feature is REFERENCE_TYPES} == {"ref.null", "ref.func"}
 
 
