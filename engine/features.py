@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 __all__ = [
-    "BULK_MEMORY", "CUSTOM_PAGE_SIZES", "EXCEPTIONS", "EXECUTED", "EXTENDED_CONST", "FEATURES",
+    "ALL", "BULK_MEMORY", "CUSTOM_PAGE_SIZES", "EXCEPTIONS", "EXECUTED", "EXTENDED_CONST", "FEATURES",
     "FUNCTION_REFERENCES", "GC", "MEMORY64", "MULTI_MEMORY", "MULTI_VALUE", "MUTABLE_GLOBALS", "MVP",
     "REFERENCE_TYPES", "RELAXED_SIMD", "SATURATING_FLOAT", "SIGN_EXTENSION", "SIMD", "TAIL_CALL", "THREADS", "WASM_1",
-    "WASM_2", "WASM_3", "Feature", "FeatureSet",
+    "WASM_2", "WASM_3", "WIDE_ARITHMETIC", "Feature", "FeatureSet",
 ]  # fmt: skip
 
 
@@ -45,6 +45,7 @@ EXCEPTIONS = Feature("exceptions", "tags, throw, try_table, exnref")
 RELAXED_SIMD = Feature("relaxed-simd", "vector instructions with a set of allowed results")
 THREADS = Feature("threads", "shared memories and atomic instructions")
 CUSTOM_PAGE_SIZES = Feature("custom-page-sizes", "memories with pages of one byte")
+WIDE_ARITHMETIC = Feature("wide-arithmetic", "128-bit add, subtract and multiply on pairs of i64")
 
 FeatureSet = frozenset[Feature]
 
@@ -53,5 +54,8 @@ WASM_2: FeatureSet = WASM_1 | {SIGN_EXTENSION, SATURATING_FLOAT, MULTI_VALUE, RE
 WASM_3: FeatureSet = WASM_2 | {
     EXTENDED_CONST, TAIL_CALL, MULTI_MEMORY, MEMORY64, FUNCTION_REFERENCES, GC, EXCEPTIONS, RELAXED_SIMD,
 }  # fmt: skip
-EXECUTED: FeatureSet = WASM_2 | {EXTENDED_CONST, FUNCTION_REFERENCES}
-FEATURES: dict[str, Feature] = {f.name: f for f in sorted(WASM_3 | {THREADS, CUSTOM_PAGE_SIZES}, key=lambda f: f.name)}
+ALL: FeatureSet = WASM_3 | {THREADS, CUSTOM_PAGE_SIZES, WIDE_ARITHMETIC}
+EXECUTED: FeatureSet = WASM_2 | {
+    EXTENDED_CONST, MULTI_MEMORY, MEMORY64, FUNCTION_REFERENCES, THREADS, CUSTOM_PAGE_SIZES, WIDE_ARITHMETIC,
+}  # fmt: skip
+FEATURES: dict[str, Feature] = {f.name: f for f in sorted(ALL, key=lambda f: f.name)}

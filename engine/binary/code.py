@@ -22,7 +22,6 @@ from engine.features import (
     RELAXED_SIMD,
     SIMD,
     TAIL_CALL,
-    THREADS,
     Feature,
     FeatureSet,
 )
@@ -59,7 +58,6 @@ _KNOWN: list[tuple[int | None, range, Feature]] = [
     (0xFB, range(31), GC),
     (0xFD, range(0x100), SIMD),
     (0xFD, range(0x100, 0x114), RELAXED_SIMD),
-    (0xFE, range(0x4F), THREADS),
 ]
 
 PLAIN, SMALL, SHORT, OPEN, ELSE, END, OTHER = range(7)

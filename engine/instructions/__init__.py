@@ -11,7 +11,18 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import EngineBug
-from engine.instructions import control, memory, numeric, parametric, reference, table, variable, vector
+from engine.instructions import (
+    control,
+    memory,
+    numeric,
+    parametric,
+    reference,
+    table,
+    threads,
+    variable,
+    vector,
+    wide_arithmetic,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -53,5 +64,16 @@ class InstructionTable:
         return InstructionTable((self.by_name | {row.name: row for row in rows}).values())
 
 
-ROW_MODULES = (control, parametric, variable, table, memory, numeric, reference, vector)
+ROW_MODULES = (
+    control,
+    parametric,
+    variable,
+    table,
+    memory,
+    numeric,
+    reference,
+    vector,
+    threads,
+    wide_arithmetic,
+)
 TABLE = InstructionTable(chain.from_iterable(module.ROWS for module in ROW_MODULES))

@@ -1,0 +1,112 @@
+;; Several memories in one module: every memory instruction names its memory, and only that one changes.
+
+(module $provider
+  (memory (export "shown") 1 2)
+  (func (export "peek") (param i32) (result i32) (i32.load8_u (local.get 0)))
+)
+(register "provider" $provider)
+
+(module $several
+  (memory $a (import "provider" "shown") 1)
+  (memory $b (export "b") 1 4)
+  (memory $c (export "c") 2)
+  (data (memory $a) (i32.const 0) "aaaaaaaa")
+  (data (memory $b) (i32.const 0) "bbbbbbbb")
+  (data (memory $c) (i32.const 131064) "cccccccc")
+  (data $passive "0123456789")
+  (func (export "load a") (param i32) (result i32) (i32.load8_u (local.get 0)))
+  (func (export "load b") (param i32) (result i32) (i32.load8_u $b (local.get 0)))
+  (func (export "load c") (param i32) (result i32) (i32.load8_u 2 offset=8 (local.get 0)))
+  (func (export "store b") (param i32 i64) (i64.store32 $b offset=4 align=1 (local.get 0) (local.get 1)))
+  (func (export "size") (result i32 i32 i32) (memory.size $a) (memory.size $b) (memory.size $c))
+  (func (export "grow b") (param i32) (result i32) (memory.grow $b (local.get 0)))
+  (func (export "grow c") (param i32) (result i32) (memory.grow $c (local.get 0)))
+  (func (export "fill c") (param i32 i32 i32) (memory.fill $c (local.get 0) (local.get 1) (local.get 2)))
+  (func (export "a to b") (param i32 i32 i32) (memory.copy $b $a (local.get 0) (local.get 1) (local.get 2)))
+  (func (export "c to c") (param i32 i32 i32) (memory.copy $c $c (local.get 0) (local.get 1) (local.get 2)))
+  (func (export "init b") (param i32 i32 i32) (memory.init $b $passive (local.get 0) (local.get 1) (local.get 2)))
+  ;; what is read from one memory before a store to another stays what it was, and the other way round
+  (func (export "swap") (result i32 i32)
+    (i32.load8_u $a (i32.const 1))
+    (i32.store8 $b (i32.const 1) (i32.const 1))
+    (i32.load8_u $b (i32.const 1))
+    (i32.store8 $a (i32.const 1) (i32.const 2)))
+)
+
+(assert_return (invoke "load a" (i32.const 0)) (i32.const 97))
+(assert_return (invoke "load b" (i32.const 7)) (i32.const 98))
+(assert_return (invoke "load b" (i32.const 8)) (i32.const 0))
+(assert_return (invoke "load c" (i32.const 131063)) (i32.const 99))
+(assert_trap (invoke "load c" (i32.const 131064)) "out of bounds memory access")
+(assert_trap (invoke "load b" (i32.const 65536)) "out of bounds memory access")
+(assert_return (invoke $provider "peek" (i32.const 7)) (i32.const 97))
+(assert_return (invoke "size") (i32.const 1) (i32.const 1) (i32.const 2))
+
+(assert_return (invoke "store b" (i32.const 3) (i64.const 0x1_0000_4142_4344)))
+(assert_return (invoke "load b" (i32.const 7)) (i32.const 0x44))
+(assert_return (invoke "load b" (i32.const 10)) (i32.const 0x41))
+(assert_return (invoke "load a" (i32.const 7)) (i32.const 97))
+(assert_trap (invoke "store b" (i32.const 65529) (i64.const 0)) "out of bounds memory access")
+
+(assert_return (invoke "grow b" (i32.const 3)) (i32.const 1))
+(assert_return (invoke "grow b" (i32.const 1)) (i32.const -1))
+(assert_return (invoke "grow c" (i32.const 1)) (i32.const 2))
+(assert_return (invoke "size") (i32.const 1) (i32.const 4) (i32.const 3))
+(assert_return (invoke "store b" (i32.const 65529) (i64.const 5)))
+(assert_trap (invoke "load a" (i32.const 65536)) "out of bounds memory access")
+
+(assert_return (invoke "fill c" (i32.const 0) (i32.const 7) (i32.const 196608)))
+(assert_return (invoke "load c" (i32.const 196599)) (i32.const 7))
+(assert_return (invoke "load b" (i32.const 0)) (i32.const 98))
+(assert_trap (invoke "fill c" (i32.const 1) (i32.const 8) (i32.const 196608)) "out of bounds memory access")
+(assert_return (invoke "a to b" (i32.const 100) (i32.const 0) (i32.const 3)))
+(assert_return (invoke "load b" (i32.const 102)) (i32.const 97))
+(assert_return (invoke "load b" (i32.const 103)) (i32.const 0))
+(assert_trap (invoke "a to b" (i32.const 0) (i32.const 65535) (i32.const 2)) "out of bounds memory access")
+(assert_return (invoke "load b" (i32.const 0)) (i32.const 98))
+(assert_return (invoke "init b" (i32.const 0) (i32.const 8) (i32.const 2)))
+(assert_return (invoke "load b" (i32.const 1)) (i32.const 0x39))
+(assert_return (invoke "c to c" (i32.const 9) (i32.const 8) (i32.const 10)))
+(assert_return (invoke "load c" (i32.const 10)) (i32.const 7))
+
+(assert_return (invoke "swap") (i32.const 97) (i32.const 1))
+(assert_return (invoke "load a" (i32.const 1)) (i32.const 2))
+(assert_return (invoke $provider "peek" (i32.const 1)) (i32.const 2))
+
+;; The same memory twice under two names.
+(module
+  (memory $x (import "provider" "shown") 1)
+  (memory $y (import "provider" "shown") 1)
+  (func (export "f") (result i32)
+    (i32.store8 $x (i32.const 9) (i32.const 33))
+    (i32.load8_u $y (i32.const 9)))
+  (func (export "overlap")
+    (memory.copy $y $x (i32.const 1) (i32.const 0) (i32.const 8)))
+  (func (export "order") (result i32 i32)
+    (i32.load8_u $y (i32.const 20))
+    (i32.store8 $x (i32.const 20) (i32.const 5))
+    (i32.load8_u $y (i32.const 20)))
+)
+(assert_return (invoke "f") (i32.const 33))
+(assert_return (invoke "overlap"))
+(assert_return (invoke $provider "peek" (i32.const 2)) (i32.const 2))
+(assert_return (invoke $provider "peek" (i32.const 8)) (i32.const 97))
+(assert_return (invoke "order") (i32.const 0) (i32.const 5))
+
+(assert_invalid (module (memory 1) (memory 1) (func (drop (i32.load 2 (i32.const 0))))) "unknown memory 2")
+(assert_invalid (module (memory 1) (data (memory 1) (i32.const 0) "a")) "unknown memory 1")
+(assert_invalid (module (memory 1) (func (drop (memory.size 1)))) "unknown memory 1")
+(assert_invalid
+  (module (memory 1) (func (memory.copy 0 1 (i32.const 0) (i32.const 0) (i32.const 0))))
+  "unknown memory 1")
+(assert_invalid (module (memory 1) (export "m" (memory 1))) "unknown memory 1")
+;; a memory index in the alignment field, where the second memory is written in more bytes than are needed
+(module
+  (memory 1) (memory 1)
+  (func (export "f") (result i32) (i32.load 1 align=1 (i32.const 0)) (i32.load 0 (i32.const 0)) (i32.add)))
+(assert_return (invoke "f") (i32.const 0))
+(assert_malformed
+  (module binary
+    "\00asm" "\01\00\00\00" "\01\04\01\60\00\00" "\03\02\01\00" "\05\03\01\00\01"
+    "\0a\0b\01\09\00\41\00\28\82\01\00\1a\0b")
+  "malformed memop flags")
