@@ -22,6 +22,7 @@ import wasmtime
 from benchmarks.programs import PROGRAMS
 from engine import Store, decode, instantiate, invoke, validate
 from engine.errors import WasmError
+from engine.features import BULK_MEMORY, MULTI_VALUE, SATURATING_FLOAT, SIGN_EXTENSION, WASM_1
 from generators.module import generate
 from generators.profile import Profile
 from generators.source import Source
@@ -33,8 +34,8 @@ ROUNDS = 7
 COLD_MODULES = 40
 SMALL, LARGE = 300, 366
 PROFILE = Profile(
-    name="cold", hosts=(0, 0), functions=(3, 5), table_percent=0, reference_percent=0, start_percent=0, calls=(8, 12),
-    instructions=100,
+    name="cold", features=WASM_1 | {SIGN_EXTENSION, SATURATING_FLOAT, MULTI_VALUE, BULK_MEMORY}, hosts=(0, 0),
+    functions=(3, 5), table_percent=0, reference_percent=0, start_percent=0, calls=(8, 12), instructions=100,
 )  # fmt: skip
 
 
