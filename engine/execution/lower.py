@@ -77,8 +77,10 @@ SPARE = 8  # operand slots that a frame has beyond what the first blocks need
 
 # Members of enumerations as globals: reading them from their class is slow.
 ENTRY, PLAIN = Start.ENTRY, Start.PLAIN
-END, ELSE = Control.END, Control.ELSE
-OPENING = (Control.BLOCK, Control.LOOP, Control.IF, Control.TRY_TABLE, Control.TRY)
+BLOCK, LOOP, IF_, ELSE, END, CALL = (
+    Control.BLOCK, Control.LOOP, Control.IF, Control.ELSE, Control.END, Control.CALL,
+)  # fmt: skip
+TRYING = (Control.TRY_TABLE, Control.TRY)
 
 
 def lower(code: Lowered) -> Block:
@@ -120,13 +122,15 @@ def labels_of(body: Expr, results: int) -> dict[int, Label]:
         control = row.control
         if control is None:
             continue
-        if control in OPENING:
-            inner = labels[pc] = Label(control, inner)
-            open_.append(inner)
-        elif control is END:
+        if control is END:
             open_.pop().end = pc
             if open_:
                 inner = open_[-1]
+        elif control is BLOCK or control is IF_ or control is LOOP or control in TRYING:
+            inner = labels[pc] = Label(control, inner)
+            open_.append(inner)
+        elif control is CALL:
+            continue
         elif control is ELSE:
             inner.otherwise = pc
         else:
