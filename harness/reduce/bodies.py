@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from engine.errors import Trap, WasmError
 from engine.instructions import TABLE
+from engine.instructions.immediates import labels_in
 from engine.instructions.model import Control, Effect, Region
 from engine.module import In
-from engine.types import Arrow, NumType, RefType, substitute, variable
+from engine.types import V128, Arrow, NumType, RefType, VecType, substitute, variable
 from engine.values import to_bits
 
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ __all__ = [
 ]
 
 HOIST_UP_TO = 80  # instructions of a body whose pairs of segments are tried
-_OPENS = frozenset({Control.BLOCK, Control.LOOP, Control.IF})
+_OPENS = frozenset({Control.BLOCK, Control.LOOP, Control.IF, Control.TRY_TABLE})
+_LEGACY = frozenset({Control.TRY, Control.CATCH, Control.DELEGATE})  # bodies with these are left as they are
 _BY_NAME = TABLE.by_name
 
 
@@ -92,6 +94,8 @@ def constant(t: ValType, simple: int = 0) -> In | None:
     """Return the instruction that pushes 0 or 1 (or null), or None for a type without a default."""
     if isinstance(t, NumType):
         return In(_BY_NAME[f"{t}.const"], (to_bits(t, float(simple) if t.is_float else simple),))
+    if t is V128:
+        return In(_BY_NAME["v128.const"], (simple,))
     if isinstance(t, RefType) and t.null:
         return In(_BY_NAME["ref.null"], (t.heap,))
     return None
@@ -127,18 +131,13 @@ def _weight(value: Any) -> int:
 
 
 def map_imms(instruction: In, kind: str, change: Callable[[Any], Any]) -> In:
-    """Return the instruction with ``change`` applied to its immediates of a kind (br_table's labels are labelidx)."""
+    """Return the instruction with ``change`` applied to each part of a kind in its immediates."""
     row = instruction.row
-    imms = []
-    for imm, value in zip(row.imms, instruction.imms, strict=True):
-        if imm.name == kind:
-            value = change(value)  # noqa: PLW2901
-        elif imm.name == "br_table" and kind == "labelidx":
-            value = (tuple(map(change, value[0])), change(value[1]))  # noqa: PLW2901
-        elif imm.name == "memarg" and kind == "memidx":
-            value = value._replace(mem=change(value.mem))  # noqa: PLW2901
-        imms.append(value)
-    return In(row, tuple(imms))
+
+    def part(name: str, value: Any) -> Any:
+        return change(value) if name == kind else value
+
+    return In(row, tuple(imm.map(part, value) for imm, value in zip(row.imms, instruction.imms, strict=True)))
 
 
 def constant_calls(body: Expr, c: Context) -> Iterator[tuple[int, list[Value]]]:
@@ -156,7 +155,7 @@ def constant_calls(body: Expr, c: Context) -> Iterator[tuple[int, list[Value]]]:
 
 def _value(instruction: In, t: Any) -> Value | None:
     """Return the constant as a value of a plan, or None where it is not one."""
-    if isinstance(t, NumType) and instruction.row.name == f"{t}.const":
+    if isinstance(t, NumType | VecType) and instruction.row.name == f"{t}.const":
         return str(t), f"{instruction.imms[0]:0{t.bits // 4}x}"
     return (str(t), None) if instruction.row.name == "ref.null" else None
 
@@ -169,9 +168,13 @@ def segments(body: Expr, c: Context) -> list[Segment]:
     walk = _Walk(body, c)
     try:
         walk.run()
-    except (WasmError, IndexError):
-        return []  # not valid after all: there is nothing to propose
+    except (WasmError, IndexError, _Unwalkable):
+        return []  # not valid after all, or of a form that is not walked: there is nothing to propose
     return walk.found
+
+
+class _Unwalkable(Exception):
+    """A construct of the legacy exceptions."""
 
 
 class _Walk:
@@ -201,6 +204,8 @@ class _Walk:
             self.stack += [_Value(v.type, None) for v in self.params(frame)]
         elif row.control is Control.END:
             self.leave(k)
+        elif row.control in _LEGACY:
+            raise _Unwalkable
         else:
             arrow = row.arrow(self.c, imms)
             operands = [self.pop() for _ in arrow.pops][::-1]
@@ -332,7 +337,7 @@ def _hoists(body: Expr, found: list[Segment]) -> Iterator[list[In]]:
 
 def _branches(part: Expr) -> bool:
     """Return whether any instruction names a label."""
-    return any(kind.name in ("labelidx", "br_table") for i in part for kind in i.row.imms)
+    return any(labels_in(kind, value) for i in part for kind, value in zip(i.row.imms, i.imms, strict=True))
 
 
 def _depth(part: Expr) -> int:
@@ -351,7 +356,7 @@ def _folded(body: Expr, segment: Segment) -> In | None:
     (t,) = segment.types
     try:
         value = row.run(*body[segment.at].imms, *(i.row.run(*i.imms) for i in operands if i.row.run is not None))
-        return In(_BY_NAME[f"{t}.const"], (to_bits(t, value),)) if isinstance(t, NumType) else None
+        return In(_BY_NAME[f"{t}.const"], (to_bits(t, value),)) if isinstance(t, NumType | VecType) else None
     except Trap:
         return None
 
@@ -416,7 +421,7 @@ def _plainer(body: Expr) -> Iterator[list[In]]:
 
 
 def _simpler(kind: str, value: Any) -> Iterator[Any]:
-    if kind in ("i32", "i64", "f32", "f64"):
+    if kind in ("i32", "i64", "f32", "f64", "v128"):
         for plain in (0, 1):
             if value > plain:
                 yield plain

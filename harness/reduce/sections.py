@@ -1,8 +1,8 @@
 """Taking things out of a module: an entry of an index space goes, and every index above it moves down.
 
 An entry that something still uses cannot go; :class:`Used` says so.  Spaces are named as exports name them (func,
-table, mem, global) plus type, elem and data.  Indices are found through the immediate kinds, so no instruction is named
-here.
+table, mem, global, tag) plus type, elem and data.  Indices are found through the immediate kinds, so no instruction is
+named here.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from engine.module import Active, Code, Elem, Export, FuncImport, Import, In, Module
-from engine.types import FuncType, GlobalType, MemType, RefType, TableType
+from engine.types import FuncType, GlobalType, MemType, RefType, TableType, TagType
 from harness.reduce.bodies import map_imms
 
 if TYPE_CHECKING:
@@ -21,9 +21,14 @@ if TYPE_CHECKING:
 
 __all__ = ["SPACES", "Used", "remove", "size_of_space"]
 
-SPACES = ("elem", "data", "func", "global", "table", "mem", "type")  # users before what they use
-_DESCRIPTIONS: dict[str, type[Any]] = {"func": FuncImport, "table": TableType, "mem": MemType, "global": GlobalType}
-_DEFINED = {"func": "funcs", "table": "tables", "mem": "mems", "global": "globals", "elem": "elems", "data": "datas"}
+SPACES = ("elem", "data", "func", "global", "table", "mem", "tag", "type")  # users before what they use
+_DESCRIPTIONS: dict[str, type[Any]] = {
+    "func": FuncImport, "table": TableType, "mem": MemType, "global": GlobalType, "tag": TagType,
+}  # fmt: skip
+_DEFINED = {
+    "func": "funcs", "table": "tables", "mem": "mems", "global": "globals", "elem": "elems", "data": "datas",
+    "tag": "tags",
+}  # fmt: skip
 
 
 class Used(ValueError):
@@ -68,13 +73,22 @@ def remove(module: Module, space: str, x: int) -> Module:
 
 
 def _check_plain(module: Module) -> None:
-    """Types that name other types are left alone."""
+    """Types that name other types, or that the types of values name, are left alone."""
     for rec in module.types:
         if len(rec.subtypes) != 1 or rec.subtypes[0].supers or not isinstance(rec.subtypes[0].comp, FuncType):
             raise Used("the types form groups")
         comp = rec.subtypes[0].comp
-        if any(isinstance(t, RefType) and isinstance(t.heap, int) for t in (*comp.params, *comp.results)):
+        if any(map(_names_type, (*comp.params, *comp.results))):
             raise Used("the types name each other")
+    values: list[Any] = [t for c in module.codes for _, t in c.locals] + [g.type.valtype for g in module.globals]
+    values += [t.type.reftype for t in module.tables] + [e.type for e in module.elems]
+    values += [getattr(i.desc, "valtype", None) or getattr(i.desc, "reftype", None) for i in module.imports]
+    if any(_names_type(t) for t in values):
+        raise Used("the types of values name types")
+
+
+def _names_type(t: Any) -> bool:
+    return isinstance(t, RefType) and isinstance(t.heap, int)
 
 
 def _renumber(module: Module, space: str, lower: Callable[[int], int]) -> Module:
@@ -96,6 +110,7 @@ def _renumber(module: Module, space: str, lower: Callable[[int], int]) -> Module
         module,
         imports=tuple(_import(i, lower) if space == "type" else i for i in module.imports),
         funcs=tuple(map(lower, module.funcs)) if space == "type" else module.funcs,
+        tags=tuple(_tag(t, lower) for t in module.tags) if space == "type" else module.tags,
         tables=tuple(replace(t, init=None if t.init is None else expr(t.init)) for t in module.tables),
         globals=tuple(replace(g, init=expr(g.init)) for g in module.globals),
         exports=tuple(Export(e.name, e.kind, lower(e.index)) if e.kind == space else e for e in module.exports),
@@ -108,7 +123,20 @@ def _renumber(module: Module, space: str, lower: Callable[[int], int]) -> Module
 
 
 def _import(i: Import, lower: Callable[[int], int]) -> Import:
-    return Import(i.module, i.name, FuncImport(lower(i.desc.typeidx))) if isinstance(i.desc, FuncImport) else i
+    if isinstance(i.desc, FuncImport):
+        return Import(i.module, i.name, FuncImport(lower(i.desc.typeidx)))
+    return Import(i.module, i.name, _tag(i.desc, lower)) if isinstance(i.desc, TagType) else i
+
+
+def _tag(t: TagType, lower: Callable[[int], int]) -> TagType:
+    return TagType(lower(t.type) if isinstance(t.type, int) else t.type)
+
+
+def _lowered(value: Any, lower: Callable[[int], int]) -> Any:
+    """Return a type of an immediate with its index lowered; one inside a reference type is left alone."""
+    if _names_type(value) or (isinstance(value, tuple) and any(map(_names_type, value))):
+        raise Used("an instruction names a reference to a type")
+    return lower(value) if isinstance(value, int) else value
 
 
 def _instruction(instruction: In, space: str, lower: Callable[[int], int]) -> In:
@@ -116,6 +144,6 @@ def _instruction(instruction: In, space: str, lower: Callable[[int], int]) -> In
         return instruction
     changed = map_imms(instruction, f"{space}idx", lower)
     if space == "type":
-        for kind in ("blocktype", "heaptype"):
-            changed = map_imms(changed, kind, lambda v: lower(v) if isinstance(v, int) else v)
+        for kind in ("blocktype", "heaptype", "reftype", "valtypes"):
+            changed = map_imms(changed, kind, lambda v: _lowered(v, lower))
     return changed

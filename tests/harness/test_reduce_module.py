@@ -110,9 +110,8 @@ def test_most_proposals_for_generated_bodies_are_valid(index):
             if size_of(proposal) >= size_of(body):
                 continue
             total += 1
-            code = type(module.codes[n])(module.codes[n].locals, tuple(proposal))
-            candidate = type(module)(**{f: getattr(module, f) for f in module.__slots__})
-            candidate.codes = (*module.codes[:n], code, *module.codes[n + 1 :])
+            code = replace(module.codes[n], body=tuple(proposal))
+            candidate = replace(module, codes=(*module.codes[:n], code, *module.codes[n + 1 :]))
             try:
                 validate(decode(encode(candidate)))
                 good += 1
