@@ -119,7 +119,7 @@ class Source:
     def error(self, phrase: str, offset: int, detail: str = "") -> TextError:
         """Return, not raise, the error of this place: the suite's phrase, then what helps, then line and column."""
         line, column = self.line_column(offset)
-        message = f"{phrase}: {detail + ' ' if detail else ''}at line {line}, column {column}"
+        message = f"{phrase}{f': {detail}' if detail else ''} at line {line}, column {column}"
         return TextError(message, offset, line, column, self.excerpt(offset))
 
     def excerpt(self, offset: int) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.errors import UnsupportedError
+from engine.instructions import TABLE
 from engine.instructions.immediates import print_operands
 from engine.instructions.model import Control
 from engine.module import Active, Declare, FuncImport
@@ -37,11 +38,12 @@ MAX_LOCALS = 50_000
 _MAX_INDENT = 16
 _OPENERS = frozenset({Control.BLOCK, Control.LOOP, Control.IF, Control.TRY_TABLE, Control.TRY})
 _FUNCTIONS = ref(False, FUNC)
+_REF_FUNC = TABLE.by_name["ref.func"]
 _ESCAPES = {b: f"\\{b:02x}" for b in range(256)} | {b: chr(b) for b in range(32, 127) if chr(b) not in '"\\'}
 _KIND = {"func": "func", "table": "table", "mem": "memory", "global": "global", "tag": "tag"}
 _PLACE = {
     1: "type", 2: "import", 3: "func", 4: "table", 5: "memory", 13: "tag", 6: "global", 7: "export", 8: "start",
-    9: "elem", 10: "code", 11: "data", 12: "data",
+    9: "elem", 10: "code", 11: "data",
 }  # fmt: skip
 
 
@@ -235,7 +237,7 @@ def _elem(elem: Elem) -> str:
 
 
 def _is_function(expr: Expr) -> bool:
-    return len(expr) == 2 and [kind.name for kind in expr[0].row.imms] == ["funcidx"]
+    return len(expr) == 2 and expr[0].row is _REF_FUNC
 
 
 def _data(data: Data) -> str:
@@ -245,5 +247,6 @@ def _data(data: Data) -> str:
 
 
 def _custom(custom: Custom) -> str:
-    place = f"(after {_PLACE[custom.after]})" if custom.after else "(before first)"
+    place = f"(after {_PLACE[custom.after]})" if custom.after in _PLACE else "(before code)"  # after the data count
+    place = place if custom.after else "(before first)"
     return f"(@custom {print_string(custom.name)} {place} {print_string(custom.data)})"

@@ -73,7 +73,19 @@ def _difference(ours: bytes, theirs: bytes) -> tuple[str, str]:
         return "both", "the same module; theirs is not the shortest form"
     if encode(_without_names(one)) == encode(_without_names(two)):
         return "both", "the same module; it names other things in the name section"
+    more = two.types[len(one.types) :]
+    if two.types == one.types + more and set(more) <= set(one.types):
+        if more:
+            return "own", "a function type that is written out is the first alone in its group, however that is written"
+        if encode(_without_uses(one)) == encode(_without_uses(two)):
+            return "own", "a function type that is written out is final; theirs takes one that is open"
     return "nobody", f"other modules, of {len(ours)} and {len(theirs)} bytes"
+
+
+def _without_uses(module: Module) -> Module:
+    """Return a module in which a function of type ``x`` is one of the first type with the same parameters, results."""
+    comps = [sub.comp for rec in module.types for sub in rec.subtypes]
+    return replace(module, funcs=tuple([comps.index(comps[x]) for x in module.funcs]), elems=())
 
 
 def _without_names(module: Module) -> Module:

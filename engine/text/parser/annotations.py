@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from engine.module import Code, Module
     from engine.text.lexer import Source, Token
 
-__all__ = ["BRANCH_HINTS", "LAST", "Placed", "branch_hints", "read_custom", "settle"]
+__all__ = ["BRANCH_HINTS", "FIRST", "LAST", "Placed", "branch_hints", "read_custom", "settle"]
 
 BRANCH_HINTS = "metadata.code.branch_hint"
 _ORDER = {section.field: place for place, section in enumerate(SECTIONS)}

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from engine.text.lexer import Source
     from engine.types import ValType
 
-__all__ = ["ModuleReader"]
+__all__ = ["ModuleReader", "runs"]
 
 _SPACES = {"func": "func", "table": "table", "memory": "mem", "global": "global", "tag": "tag"}
 _NOUNS = {"func": "function", "table": "table", "memory": "memory", "global": "global", "tag": "tag"}
@@ -241,7 +241,7 @@ class ModuleReader(SegmentReader):
             self._import(field, FuncImport(typeidx))
         else:
             self.parts["funcs"].append(typeidx)
-            locals_ = _runs(self.named("local", self.scope.locals))
+            locals_ = runs(self.named("local", self.scope.locals))
             offset = self.starts[self.pos]
             body = self.expression()
             code = Code(locals_, body, offset)
@@ -351,7 +351,7 @@ def settle_last(module: Module) -> int:
     return settle(module, [Placed("", b"", LAST)]).customs[0].after
 
 
-def _runs(ts: list[ValType]) -> tuple[tuple[int, ValType], ...]:
+def runs(ts: list[ValType]) -> tuple[tuple[int, ValType], ...]:
     """Return locals as runs of equal types."""
     runs: list[tuple[int, ValType]] = []
     for t in ts:
