@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine import MalformedError, UnsupportedError, decode
+from engine import MalformedError, UnsupportedError, decode, encode
 from engine.binary import code
 from engine.binary.reader import Reader
 from engine.features import CUSTOM_PAGE_SIZES, EXECUTED, FEATURES, WASM_1
@@ -120,7 +120,9 @@ def test_custom_sections_remember_their_place():
         (4, "01 70 02 00", "malformed limits flags"),
         (4, "01 70 81 00 00", "malformed limits flags"),
         (4, "01 40 01 70 00 00", "zero byte expected"),
-        (5, "01 08 00 00", "malformed limits flags"),
+        (5, "01 08 00 40", "invalid custom page size"),
+        (5, "01 08 00 ff ff ff ff 0f", "invalid custom page size"),
+        (5, "01 08 00", "unexpected end"),
         (5, "01 10 00", "malformed limits flags"),
         (5, "01 81 00 00", "malformed limits flags"),
         (5, "01 00 80 80 80 80 80 80 80 80 80 80 00", "integer representation too long"),
@@ -185,9 +187,23 @@ def test_memory_flags():
 
 def test_the_page_size_flag_exists_with_its_proposal():
     data = module(section(5, hexes("01 09 01 02 00")))
-    assert decode(data, EXECUTED | {CUSTOM_PAGE_SIZES}).mems == (MemType(Limits(1, 2), page_bits=0),)
+    assert decode(data).mems == (MemType(Limits(1, 2), page_bits=0),)
     with pytest.raises(MalformedError, match="malformed limits flags"):
-        decode(data)
+        decode(data, EXECUTED - {CUSTOM_PAGE_SIZES})
+
+
+@pytest.mark.parametrize(("flags", "memtype"), [
+    ("00 05", MemType(Limits(5))), ("01 05 07", MemType(Limits(5, 7))),
+    ("03 05 07", MemType(Limits(5, 7), shared=True)),
+    ("04 05", MemType(Limits(5), I64)), ("05 05 07", MemType(Limits(5, 7), I64)),
+    ("07 05 07", MemType(Limits(5, 7), I64, True)), ("08 05 00", MemType(Limits(5), page_bits=0)),
+    ("0d 05 07 00", MemType(Limits(5, 7), I64, page_bits=0)), ("0f 05 07 00", MemType(Limits(5, 7), I64, True, 0)),
+    ("05 00 ff ff ff ff ff ff ff ff ff 01", MemType(Limits(0, 2**64 - 1), I64)),
+])  # fmt: skip
+def test_flags_of_a_memory_read_and_write(flags, memtype):
+    m = decode(module(section(5, b"\1", hexes(flags))))
+    assert m.mems == (memtype,)
+    assert encode(m) == module(section(5, b"\1", hexes(flags)))
 
 
 def test_a_table_may_have_an_initialiser():

@@ -9,6 +9,7 @@ import pytest
 
 from engine import decode, encode, validate
 from engine.instructions import TABLE
+from engine.instructions.immediates import CastBranch
 from engine.module import (
     Active,
     Code,
@@ -168,8 +169,9 @@ def test_the_data_count_is_written_where_a_body_needs_it():
 def test_every_row_survives(row):
     samples = {
         "br_table": ((1, 300), 2), "blocktype": 5, "heaptype": FUNC, "valtypes": (I32, FUNCREF),
+        "cast": CastBranch(2, FUNCREF, ref(False, 1)),
         "i32": 2**31, "i64": 2**63, "f32": 0x7FA00001, "f64": 0x7FF4000000000001,
-        "v128": 2**127 + 1, "lanes": bytes(range(16)),
+        "v128": 2**127 + 1, "lanes": bytes(range(16)), "zero": 0,
     }  # fmt: skip
     imms = []
     for kind in row.imms:

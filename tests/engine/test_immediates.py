@@ -23,10 +23,12 @@ from engine.instructions.immediates import (
     LEADING_TABLEIDX,
     LOCALIDX,
     MEMARG,
+    RESERVED,
     TABLEIDX,
     TYPEUSE,
     V128_BITS,
     VALTYPES,
+    CastBranch,
     Imm,
     MemArg,
     print_operands,
@@ -45,6 +47,7 @@ VALUES = {
     "blocktype": st.none() | valtypes | u32,
     "valtypes": st.lists(valtypes, max_size=3).map(tuple),
     "heaptype": heaptypes,
+    "cast": st.builds(CastBranch, u32, *[st.builds(ref, st.booleans(), heaptypes)] * 2),
     "i32": bits.integers(32),
     "i64": bits.integers(64),
     "f32": bits.floats(32),
@@ -52,6 +55,7 @@ VALUES = {
     "v128": st.integers(0, 2**128 - 1),
     "lanes": st.binary(min_size=16, max_size=16),
     "laneidx": st.integers(0, 255),
+    "zero": st.just(0),
 }
 KINDS = {name: kind for name, kind in vars(immediates).items() if isinstance(kind, Imm)}
 
@@ -219,3 +223,9 @@ def test_printed_numbers_are_exact(b, c):
 )  # fmt: skip
 def test_an_index_that_may_be_left_out_is_printed_first(kinds, values, text):
     assert print_operands(kinds, values) == text
+
+
+def test_a_reserved_byte_is_zero_and_not_printed():
+    assert print_operands([RESERVED], [0]) == ""
+    with pytest.raises(MalformedError, match="zero byte expected"):
+        RESERVED.read(Reader(b"\1"))
