@@ -80,7 +80,7 @@ def _argument(source: Source, t: ValType) -> Value:
         return (str(t), number)
     assert not isinstance(t, RefType)
     choose = choose_sharp if source.chance(50) else choose_bits
-    bits: int = choose(source, t)  # type: ignore[arg-type]
+    bits: int = choose(source, t)
     return (str(t), format(bits, f"0{t.bits // 4}x"))
 
 

@@ -181,7 +181,9 @@ class _Rows:
         self.memory = [r for r in plain if r.imms and {i.name for i in r.imms} <= {"memarg", "memidx", "laneidx"}]
         self.indexed = [r for r in plain if r not in free and r not in self.memory]
         self.free = [o for o in list_options(free, Context(features)) if o.pushes or o.row.effect is not Effect.PURE]
-        self.operators = Choices(o for o in self.free if o.pops and not any(isinstance(t, RefType) for t in o.pops))
+        operators = [o for o in self.free if o.pops and len(o.pushes) == 1]
+        operators = [o for o in operators if not any(isinstance(t, RefType) for t in o.pops + o.pushes)]
+        self.operators = Choices(o._replace(weight=o.weight // 4) if V128 in o.pops else o for o in operators)
         self._of_memories: dict[tuple[ValType, ...], _Sorted] = {}
         self._of_locals: dict[tuple[int, ValType], list[Option]] = {}
 
@@ -232,8 +234,8 @@ class _Sorted:
 
 class Palette:
     """The options of a module under a profile: ``producers[t]`` push one ``t``, ``leaves[t]`` without operands,
-    ``effects`` push nothing, ``operators`` are those on numbers alone.  ``calls`` are kept apart, because what may be
-    called depends on the caller."""
+    ``effects`` push nothing, ``operators`` are those on numbers and (there are so many) more rarely on vectors.
+    ``calls`` are kept apart, because what may be called depends on the caller."""
 
     def __init__(self, c: Context, profile: Profile, allowed: Callable[[Option], bool]) -> None:
         """``allowed`` refuses what would break a promise of the module, such as its termination."""

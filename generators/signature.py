@@ -120,7 +120,7 @@ class Signatures:
         self.tables: list[TableType] = []
         for reftype in (FUNCREF, EXTERNREF):
             if source.chance(self.profile.table_percent // (1 if reftype is FUNCREF else 3)):
-                low = source.choose((8, 4, 10, 2, 16))
+                low = source.choose((6, 4, 8, 2, 10))
                 self.tables.append(TableType(reftype, Limits(low, low + source.choose((4, 0, 8)))))
 
     def _choose_globals(self) -> None:
