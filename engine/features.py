@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 __all__ = [
     "ALL", "BULK_MEMORY", "CUSTOM_PAGE_SIZES", "EXCEPTIONS", "EXECUTED", "EXTENDED_CONST", "FEATURES",
-    "FUNCTION_REFERENCES", "GC", "MEMORY64", "MULTI_MEMORY", "MULTI_VALUE", "MUTABLE_GLOBALS", "MVP",
+    "FUNCTION_REFERENCES", "GC", "LEGACY_EXCEPTIONS", "MEMORY64", "MULTI_MEMORY", "MULTI_VALUE", "MUTABLE_GLOBALS", "MVP",
     "REFERENCE_TYPES", "RELAXED_SIMD", "SATURATING_FLOAT", "SIGN_EXTENSION", "SIMD", "TAIL_CALL", "THREADS", "WASM_1",
     "WASM_2", "WASM_3", "WIDE_ARITHMETIC", "Feature", "FeatureSet",
 ]  # fmt: skip
@@ -42,6 +42,7 @@ MEMORY64 = Feature("memory64", "64-bit memory addresses and table indices")
 FUNCTION_REFERENCES = Feature("function-references", "typed function references, call_ref, non-null types")
 GC = Feature("gc", "structs, arrays, i31, recursive types and casts")
 EXCEPTIONS = Feature("exceptions", "tags, throw, try_table, exnref")
+LEGACY_EXCEPTIONS = Feature("legacy-exceptions", "try, catch, delegate, rethrow: what try_table has superseded")
 RELAXED_SIMD = Feature("relaxed-simd", "vector instructions with a set of allowed results")
 THREADS = Feature("threads", "shared memories and atomic instructions")
 CUSTOM_PAGE_SIZES = Feature("custom-page-sizes", "memories with pages of one byte")
@@ -54,8 +55,6 @@ WASM_2: FeatureSet = WASM_1 | {SIGN_EXTENSION, SATURATING_FLOAT, MULTI_VALUE, RE
 WASM_3: FeatureSet = WASM_2 | {
     EXTENDED_CONST, TAIL_CALL, MULTI_MEMORY, MEMORY64, FUNCTION_REFERENCES, GC, EXCEPTIONS, RELAXED_SIMD,
 }  # fmt: skip
-ALL: FeatureSet = WASM_3 | {THREADS, CUSTOM_PAGE_SIZES, WIDE_ARITHMETIC}
-EXECUTED: FeatureSet = WASM_2 | {
-    EXTENDED_CONST, MULTI_MEMORY, MEMORY64, FUNCTION_REFERENCES, THREADS, CUSTOM_PAGE_SIZES, WIDE_ARITHMETIC,
-}  # fmt: skip
+ALL: FeatureSet = WASM_3 | {LEGACY_EXCEPTIONS, THREADS, CUSTOM_PAGE_SIZES, WIDE_ARITHMETIC}
+EXECUTED: FeatureSet = WASM_2 | {TAIL_CALL, EXCEPTIONS, LEGACY_EXCEPTIONS, EXTENDED_CONST, MULTI_MEMORY, MEMORY64, FUNCTION_REFERENCES, GC, THREADS, CUSTOM_PAGE_SIZES, WIDE_ARITHMETIC}
 FEATURES: dict[str, Feature] = {f.name: f for f in sorted(ALL, key=lambda f: f.name)}

@@ -7,7 +7,8 @@ defined types is a walk up declared supertypes.  All relations here take closed 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from engine.errors import InvalidError
 from engine.types import (
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "close_rectype", "close_valtype", "closed_heaptype", "matches", "matches_comp", "matches_extern",
-    "matches_functype", "matches_heap", "matches_limits", "matches_results", "top",
+    "matches_functype", "matches_heap", "matches_limits", "matches_results", "tester", "top",
 ]  # fmt: skip
 
 _ABOVE: dict[AbsHeapType, frozenset[AbsHeapType]] = {
@@ -116,6 +117,24 @@ def top(heaptype: HeapType) -> AbsHeapType:
         if matches_heap(heaptype, t):
             return t
     raise InvalidError(f"unknown type: {heaptype} has no hierarchy")
+
+
+@cache
+def tester(heap: HeapType) -> Callable[[Any], bool]:
+    """Return the function that tells whether a reference that is not null has this closed heap type.
+
+    A reference is an int for an i31, else an object with a ``type``; one to the host's has the type ``extern``.
+    Whatever it is, it has the type at the top of its hierarchy: a reference that was converted to another hierarchy is
+    the same object.  Spec: valid-ref.
+    """
+    if heap is top(heap):
+        return lambda r: True
+    has_i31 = matches_heap(I31, heap)
+
+    def test(r: Any) -> bool:
+        return has_i31 if type(r) is int else r.type is heap or matches_heap(r.type, heap)
+
+    return test
 
 
 def matches_results(ts1: ResultType, ts2: ResultType) -> bool:

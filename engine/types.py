@@ -106,9 +106,10 @@ class RefType:
     heap: HeapType
 
     def __repr__(self) -> str:
-        if self.null and isinstance(self.heap, AbsHeapType):
+        if self.null is True and isinstance(self.heap, AbsHeapType):
             return self.heap.short
-        return f"(ref {'null ' if self.null else ''}{self.heap})"
+        null = self.null if isinstance(self.null, TypeVar) else "null" if self.null else ""
+        return f"(ref {null}{' ' if null else ''}{self.heap})"
 
 
 @cache

@@ -61,7 +61,7 @@ def decode(data: bytes, features: FeatureSet = EXECUTED) -> Module:
         section = SECTIONS[place]
         places[section.field] = part.starts
         part.starts.append(start)
-        fields[section.field] = section.read(part, plan(features, "data_count" in fields))
+        fields[section.field] = section.read(part, plan(features, "data_count" in fields or section.field != "codes"))
         if part.pos != part.end:
             raise MalformedError(f"section size mismatch: section {id} ends early", part.pos)
     module = Module(**fields, customs=tuple(customs), places=places)

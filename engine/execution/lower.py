@@ -53,7 +53,7 @@ from engine.execution.frame import (
 )  # fmt: skip
 from engine.execution.fuel import Start
 from engine.execution.rules import BITS, TRAPS
-from engine.instructions.immediates import BRTABLE, LABELIDX
+from engine.instructions.immediates import labels_in
 from engine.instructions.model import Control
 from engine.types import RefType
 from engine.values import default
@@ -80,7 +80,7 @@ ENTRY, PLAIN = Start.ENTRY, Start.PLAIN
 BLOCK, LOOP, IF_, ELSE, END, CALL = (
     Control.BLOCK, Control.LOOP, Control.IF, Control.ELSE, Control.END, Control.CALL,
 )  # fmt: skip
-TRYING = (Control.TRY_TABLE, Control.TRY)
+TRY_TABLE, TRY, CATCH, DELEGATE = Control.TRY_TABLE, Control.TRY, Control.CATCH, Control.DELEGATE
 
 
 def lower(code: Lowered) -> Block:
@@ -115,7 +115,7 @@ def labels_of(body: Expr, results: int) -> dict[int, Label]:
     """Return the labels of a body by the index of the instruction after their first, and the function's own at 0."""
     root = inner = Label(None, None)
     root.height, root.params, root.results, root.arity = 0, 0, results, results
-    labels, open_ = {0: root}, [root]
+    labels, open_ = {0: root}, [root]  # for a ``try`` the innermost label is that of the current clause
     pc = 0
     for row, imms, _ in body:
         pc += 1
@@ -126,17 +126,32 @@ def labels_of(body: Expr, results: int) -> dict[int, Label]:
             open_.pop().end = pc
             if open_:
                 inner = open_[-1]
-        elif control is BLOCK or control is IF_ or control is LOOP or control in TRYING:
+        elif control is BLOCK or control is IF_ or control is LOOP:
             inner = labels[pc] = Label(control, inner)
             open_.append(inner)
         elif control is CALL:
             continue
         elif control is ELSE:
             inner.otherwise = pc
+        elif control is TRY:
+            inner = labels[pc] = Label(control, inner)
+            inner.guard()
+            open_.append(inner)
+        elif control is CATCH:
+            inner = open_[-1] = inner.follow(pc)
+        elif control is DELEGATE:
+            tried = open_.pop()
+            tried.end = pc
+            tried.handlers.outer = open_[-1 - imms[0]].handlers
+            inner = open_[-1]
         else:
             for kind, value in zip(row.imms, imms, strict=True):
-                for l in {*value[0], value[1]} if kind is BRTABLE else (value,) if kind is LABELIDX else ():
+                for l in labels_in(kind, value):
                     open_[-1 - l].joins = True
+            if control is TRY_TABLE:
+                inner = labels[pc] = Label(control, inner)
+                inner.guard()
+                open_.append(inner)
     if open_:
         raise EngineBug("a body without its end")
     return labels
@@ -412,6 +427,7 @@ class Lowering:
         """Close the current block by something that comes back with results, go on after it, and return the block."""
         block = self.finish(kind, offset)
         block.dest = self.nl + len(self.stack)
+        block.handlers = self.labels[-1].handlers
         block.next = self.block(self.pc)
         self.begin(block.next, start)
         self.results(results)

@@ -22,19 +22,24 @@ from engine.execution.frame import (
     HOST,
     JUMP,
     NOTHING,
+    TAIL_CALL,
+    TAIL_INDIRECT,
+    THROW,
     UNREACHABLE,
+    Clause,
     Label,
     Registers,
     lowered,
 )  # fmt: skip
 from engine.execution.fuel import Start
 from engine.instructions import numeric
+from engine.instructions.immediates import labels_in
 from engine.instructions.memory import load_n, store_n
 from engine.instructions.model import Control, Effect, Region
 from engine.instructions.variable import global_get, global_set, local_get, local_set, local_tee
 from engine.matching import matches_heap
 from engine.runtime.instance import HostFunc
-from engine.types import Arrow
+from engine.types import Arrow, NumType
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -42,6 +47,7 @@ if TYPE_CHECKING:
     from engine.execution.fuel import FuelModel
     from engine.execution.lower import Lowering
     from engine.instructions.model import Instr
+    from engine.runtime.heap import ExnInst
     from engine.runtime.table import TableInst
     from engine.types import DefType
 
@@ -72,24 +78,14 @@ def _bits(regions: Iterable[Region]) -> int:
 class Plan:
     """What a build made of one row: the rule, its cost, factories by operand kinds, what it depends on and disturbs.
 
-    ``x`` is the last argument of a shaped factory, None for an inlined one; ``folds`` says that the value for constant
-    operands may be computed while lowering.
+    ``x`` is the last argument of a shaped factory, None for an inlined one; ``make_run`` is the row's ``make`` where it
+    may stand for ``run``; ``folds`` says that the value for constant operands may be computed while lowering.
     """
 
     __slots__ = (
-        "control",
-        "cost",
-        "disturbs",
-        "folds",
-        "is_state",
-        "make",
-        "mask",
-        "row",
-        "rule",
-        "run",
-        "touches_locals",
-        "x",
-    )
+        "control", "cost", "disturbs", "folds", "is_state", "make", "make_run", "mask", "row", "rule", "run",
+        "touches_locals", "x",
+    )  # fmt: skip
 
     def __init__(self, row: Instr, rule: Rule, cost: int) -> None:
         self.row = row
@@ -102,6 +98,7 @@ class Plan:
         self.is_state = row.effect is Effect.STATE
         self.touches_locals = Region.LOCAL in row.reads | row.writes
         self.make: tuple[Any, ...] = ()
+        self.make_run: Callable[..., Any] | None = None
         self.x: Any = None
         self.folds = False
 
@@ -112,6 +109,7 @@ def plan(row: Instr, rules: Mapping[str, Rule], inline: bool, fuel_model: FuelMo
     if name not in rules:
         return None
     out = Plan(row, rules[name], fuel_model.cost(row))
+    out.make_run = row.make if inline else None
     out.folds = inline and row.effect is Effect.PURE and not row.traps
     if name in ("unary", "binary", "ternary", "load", "store"):
         found = closures.inlined(row) if inline else None
@@ -132,8 +130,9 @@ _BY_ARITY = {1: "unary", 2: "binary", 3: "ternary"}
 
 def _rule_name(row: Instr, inline: bool) -> str:
     if row.control is not None:
-        if row.control is Control.CALL:
-            return _CALLS.get(tuple(imm.name for imm in row.imms), "")
+        if row.control in (Control.CALL, Control.TAIL_CALL):
+            name = _CALLS.get(tuple(imm.name for imm in row.imms), "")
+            return name if row.control is Control.CALL else f"return_{name}"
         return str(row.control.value)
     if row.bulk is not None:
         return "bulk"
@@ -358,7 +357,9 @@ def general(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
 
 def _run(low: Lowering, p: Plan, imms: tuple[Any, ...]) -> Any:
     """Return the function of the operands alone."""
-    if p.is_state:
+    if p.make_run is not None:
+        return p.make_run(low.frame, *imms)
+    if p.is_state or p.row.effect is Effect.CONTROL:
         return partial(p.run, low.frame, *imms)
     return partial(p.run, *imms) if imms else p.run
 
@@ -389,11 +390,15 @@ def bulk(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
     del st[len(st) - n :]
     d = low.nl + len(st)
     made = _call(low, p, imms, offset, entries)
-    assert made is not None
-    effect = made[0](d if pushes else VALUE, *made[1:])
+    if made is None:
+        effect = closures.located(closures.many(_run(low, p, imms), [low.closure(e) for e in entries]), offset)
+        if pushes:
+            effect = closures.scatter(d, 1, effect)
+    else:
+        effect = made[0](d if pushes else VALUE, *made[1:])
     charge = partial(low.build.fuel_model.pieces, row)
     block = low.comes_back(BULK, offset, len(pushes), AFTER_BULK)
-    refused = (1 << pushes[0].bits) - 1 if pushes else None
+    refused = (1 << pushes[0].bits) - 1 if pushes and isinstance(pushes[0], NumType) else None
     block.test = closures.counted(entries[row.bulk.length], charge, effect, d, refused)
 
 
@@ -492,13 +497,12 @@ def br_if(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
 
 def br_on(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
     """Go to a label or on, as a reference says; ``control`` tells on which way it is lost."""
-    l = imms[0]
+    (l,) = labels_in(p.row.imms[0], imms[0])
     st = low.stack
     e = st.pop()
     if type(e) is not int:
         e = low.slot(e)
-    run = partial(p.run, low.frame, *imms)
-    cond = (closures.shaped(1, False)[REGISTER], e, None, offset, run, BITS[e & 31], 1)
+    cond = (closures.shaped(1, False)[REGISTER], e, None, offset, _run(low, p, imms), BITS[e & 31], 1)
     if p.control is not BR_ON_NULL:
         low.push(e)
     low.prepare(l)
@@ -576,40 +580,36 @@ def resolve(table: TableInst, i: int, expected: DefType) -> Any:
     return func
 
 
+Resolve = Callable[["TableInst", int, "DefType"], Any]
+
+
 def call_indirect(
-    low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int,
-    resolve: Callable[[TableInst, int, DefType], Any] = resolve,
+    low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int, resolve: Resolve = resolve
 ) -> None:  # fmt: skip
     """Call the function that ``resolve`` finds in a table."""
+    test = _found_in_table(low, imms, resolve)
+    functype = low.context.functype(imms[0])
+    _call_found(low, test, len(functype.params), len(functype.results), offset)
+
+
+def _found_in_table(low: Lowering, imms: tuple[Any, ...], resolve: Resolve) -> Callable[[Registers], Any]:
+    """Return the closure of the function that the popped index means."""
     y, x = imms
     table, expected = low.module.tables[x], low.module.types[y]
-    functype = low.context.functype(y)
-    n, m = len(functype.params), len(functype.results)
     i = low.closure(low.stack.pop())
-    low.spill(TRAPS)  # the arguments are evaluated after the index, so they must not trap any more
-    _leave_behind(low, n, m)
-    args = closures.registers(NOTHING, *low.operands(n))
-    del low.stack[len(low.stack) - n :]
-    here = low.comes_back(CALL_INDIRECT, offset, m, PLAIN)
-    here.args = args
-
-    def test(R: Registers) -> Any:
-        return resolve(table, i(R), expected)
-
-    here.test = test
+    return lambda R: resolve(table, i(R), expected)
 
 
 def call_ref(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
     """Call the function that a reference points to."""
+    test = _referred_to(low)
     functype = low.context.functype(imms[0])
-    n, m = len(functype.params), len(functype.results)
+    _call_found(low, test, len(functype.params), len(functype.results), offset)
+
+
+def _referred_to(low: Lowering) -> Callable[[Registers], Any]:
+    """Return the closure of the function that the popped reference points to."""
     r = low.closure(low.stack.pop())
-    low.spill(TRAPS)  # as for call_indirect
-    _leave_behind(low, n, m)
-    args = closures.registers(NOTHING, *low.operands(n))
-    del low.stack[len(low.stack) - n :]
-    here = low.comes_back(CALL_INDIRECT, offset, m, PLAIN)
-    here.args = args
 
     def test(R: Registers) -> Any:
         func = r(R)
@@ -617,7 +617,154 @@ def call_ref(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None
             raise Trap(TrapKind.NULL_FUNCTION)
         return func
 
+    return test
+
+
+def _call_found(low: Lowering, test: Callable[[Registers], Any], n: int, m: int, offset: int) -> None:
+    low.spill(TRAPS)  # the arguments are evaluated after the function, so they must not trap any more
+    _leave_behind(low, n, m)
+    args = closures.registers(NOTHING, *low.operands(n))
+    del low.stack[len(low.stack) - n :]
+    here = low.comes_back(CALL_INDIRECT, offset, m, PLAIN)
+    here.args = args
     here.test = test
+
+
+# -- tail calls
+
+
+def return_call(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
+    """Call a function known now in place of this one."""
+    func = low.module.funcs[imms[0]]
+    n = len(func.functype.params)
+    if isinstance(func, HostFunc):
+        _tail_call_found(low, closures.constant(func), n, offset)
+        return
+    low.spill(TRAPS, n)
+    code = lowered(func)
+    here = low.finish(TAIL_CALL, offset)
+    here.args = closures.registers(code, *low.operands(n))
+    here.callee = code
+
+
+def return_call_indirect(
+    low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int, resolve: Resolve = resolve
+) -> None:  # fmt: skip
+    """Call the function that ``resolve`` finds in a table in place of this one."""
+    _tail_call_found(low, _found_in_table(low, imms, resolve), len(low.context.functype(imms[0]).params), offset)
+
+
+def return_call_ref(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
+    """Call the function that a reference points to in place of this one."""
+    _tail_call_found(low, _referred_to(low), len(low.context.functype(imms[0]).params), offset)
+
+
+def _tail_call_found(low: Lowering, test: Callable[[Registers], Any], n: int, offset: int) -> None:
+    low.spill(TRAPS)  # as for a call
+    here = low.finish(TAIL_INDIRECT, offset)
+    here.args = closures.registers(NOTHING, *low.operands(n))
+    here.test = test
+
+
+# -- exceptions
+
+
+def _values(exn: ExnInst) -> Registers:
+    return list(exn.values)
+
+
+def _values_and_exn(exn: ExnInst) -> Registers:
+    return [*exn.values, exn]
+
+
+def _nothing(exn: ExnInst) -> Registers:
+    return []
+
+
+def _exn(exn: ExnInst) -> Registers:
+    return [exn]
+
+
+def _exn_and_values(exn: ExnInst) -> Registers:
+    return [exn, *exn.values]
+
+
+def try_table(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
+    """A label at its end, and handlers that branch to labels around it."""
+    label = _enter(low, imms, False)
+    label.arity = label.results
+    assert label.handlers is not None
+    label.handlers.clauses = [_clause(low, *clause) for clause in imms[1]]
+    low.labels.append(label)
+
+
+def _clause(low: Lowering, x: int | None, with_ref: bool, l: int) -> Clause:
+    """Return the clause that branches to label ``l`` with values of tag ``x`` and the exception."""
+    label = low.labels[-1 - l]
+    d = low.nl + label.height
+    low.registers = max(low.registers, d + label.arity)
+    if label.control is None:  # the end of the function is where a branch to its label goes
+        target = low.block(len(low.instructions) - 1, label, label.arity)
+    else:
+        target = low.join(label)
+    if x is None:
+        return Clause(None, _exn if with_ref else _nothing, d, target)
+    return Clause(low.module.tags[x], _values_and_exn if with_ref else _values, d, target)
+
+
+def throw(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
+    """An exception that ``run`` makes or finds."""
+    n = len(p.row.arrow(low.context, imms).pops)
+    low.spill(TRAPS, n)
+    operands = [low.closure(e) for e in low.stack[len(low.stack) - n :]]
+    test = closures.located(closures.many(_run(low, p, imms), operands), offset)
+    _throw(low, test, offset)
+
+
+def _throw(low: Lowering, test: Callable[[Registers], Any], offset: int) -> None:
+    handlers = low.labels[-1].handlers
+    here = low.finish(THROW, offset)
+    here.test = test
+    here.handlers = handlers
+
+
+def try_(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
+    """A label at the end of its last clause.
+
+    A clause begins with the exception in the slot at the height of the label, below the values of its tag.
+    """
+    label = _enter(low, imms, False)
+    label.arity = label.results
+    low.labels.append(label)
+    if not label.clauses:
+        return
+    d = low.nl + label.height
+    for clause, _ in label.clauses:
+        clause.height, clause.params, clause.results = label.height, label.params, label.results
+        clause.arity, clause.below = label.arity, label.below
+    label.target = low.join(label.clauses[-1][0])  # the one that knows the end
+    assert label.handlers is not None
+    handlers = label.handlers.clauses = []
+    for clause, start in label.clauses:
+        clause.target = label.target
+        row, x, _ = low.instructions[start - 1]
+        n = 1 + len(row.arrow(low.context, x).pushes)
+        below = label.below
+        stack = below + n if isinstance(below, int) else [*below, *range(d, d + n)]
+        tag = low.module.tags[x[0]] if x else None
+        handlers.append(Clause(tag, _exn_and_values if x else _exn, d, low.block(start, clause, stack)))
+        low.registers = max(low.registers, d + n)
+
+
+def catch(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
+    """The end of what comes before the clause."""
+    low.branch(0, offset)
+
+
+def rethrow(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
+    """What the clause of a label has caught."""
+    low.spill(TRAPS)
+    _throw(low, closures.register(low.nl + low.labels[-1 - imms[0]].height), offset)
 
 
 # fmt: off
@@ -628,6 +775,8 @@ RULES: dict[str, Rule] = {
     "bulk": bulk, "nop": nop, "unreachable": unreachable, "block": block, "loop": loop, "if": if_, "else": else_,
     "end": end, "br": br, "br_if": br_if, "br_table": br_table, "return": return_, "call": call,
     "call_indirect": call_indirect, "call_ref": call_ref, "br_on_null": br_on, "br_on_non_null": br_on,
-    "br_on_cast": br_on,
+    "br_on_cast": br_on, "return_call": return_call, "return_call_indirect": return_call_indirect,
+    "return_call_ref": return_call_ref, "try_table": try_table, "throw": throw, "try": try_, "catch": catch,
+    "delegate": end, "rethrow": rethrow,
 }
 # fmt: on

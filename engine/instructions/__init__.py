@@ -12,12 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 from engine.errors import EngineBug
 from engine.instructions import (
+    arrays,
     control,
+    exceptions,
+    legacy,
     memory,
     numeric,
     parametric,
     reference,
+    structures,
     table,
+    tail_call,
     threads,
     variable,
     vector,
@@ -75,5 +80,10 @@ ROW_MODULES = (
     vector,
     threads,
     wide_arithmetic,
+    structures,
+    arrays,
+    exceptions,
+    tail_call,
+    legacy,
 )
 TABLE = InstructionTable(chain.from_iterable(module.ROWS for module in ROW_MODULES))

@@ -12,18 +12,30 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import InvalidError, TrapKind
-from engine.features import FUNCTION_REFERENCES, MVP
-from engine.instructions.immediates import BLOCKTYPE, BRTABLE, FUNCIDX, LABELIDX, LEADING_TABLEIDX, TYPEIDX, TYPEUSE
-from engine.instructions.model import Control, Effect, Instr, Region
-from engine.matching import matches
+from engine.features import FUNCTION_REFERENCES, GC, MVP
+from engine.instructions.immediates import (
+    BLOCKTYPE,
+    BRTABLE,
+    CAST_BRANCH,
+    FUNCIDX,
+    LABELIDX,
+    LEADING_TABLEIDX,
+    TYPEIDX,
+    TYPEUSE,
+)
+from engine.instructions.model import Control, Effect, Instr, Region, applied
+from engine.instructions.reference import closed_in
+from engine.matching import matches, tester
 from engine.types import FUNCREF, I32, Arrow, RefType, TypeVar, arrow, ref, ref_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from engine.instructions.immediates import CastBranch
+    from engine.instructions.model import Opcode
     from engine.types import FuncType, ResultType, ValType
 
-__all__ = ["ROWS"]
+__all__ = ["ROWS", "call_arrow", "call_indirect_arrow", "call_ref_arrow"]
 
 
 def _block(c: Any, bt: ValType | int | None) -> Arrow:
@@ -59,13 +71,13 @@ def _return(c: Any) -> Arrow:
     return Arrow(c.results(), (), True)
 
 
-def _call(c: Any, x: int) -> Arrow:
+def call_arrow(c: Any, x: int) -> Arrow:
     """Spec: valid-call."""
     t: FuncType = c.func(x).comp
     return Arrow(t.params, t.results)
 
 
-def _call_indirect(c: Any, y: int, x: int) -> Arrow:
+def call_indirect_arrow(c: Any, y: int, x: int) -> Arrow:
     """Spec: valid-call_indirect."""
     table = c.table(x)
     if not matches(table.reftype, FUNCREF):
@@ -74,7 +86,7 @@ def _call_indirect(c: Any, y: int, x: int) -> Arrow:
     return Arrow((*t.params, table.addrtype), t.results)
 
 
-def _call_ref(c: Any, x: int) -> Arrow:
+def call_ref_arrow(c: Any, x: int) -> Arrow:
     """Spec: valid-call_ref."""
     t: FuncType = c.functype(x)
     return Arrow((*t.params, ref(True, c.type(x))), t.results)
@@ -107,8 +119,46 @@ def _is_not_null(frame: Any, l: int, r: Any) -> bool:
     return r is not None
 
 
+def br_on_cast(frame: Any, cast: CastBranch) -> Callable[[Any], bool]:
+    """Spec: exec-br_on_cast."""
+    test, null = tester(closed_in(frame, cast.target.heap)), cast.target.null
+    return lambda r: null if r is None else test(r)
+
+
+def br_on_cast_fail(frame: Any, cast: CastBranch) -> Callable[[Any], bool]:
+    """Spec: exec-br_on_cast_fail."""
+    test, null = tester(closed_in(frame, cast.target.heap)), cast.target.null
+    return lambda r: not (null if r is None else test(r))
+
+
+def _without(t1: RefType, t2: RefType) -> RefType:
+    """Return the type of what is a ``t1`` and no ``t2``.  Spec: aux-reftypediff."""
+    return ref(t1.null and not t2.null, t1.heap)
+
+
+def _branch(c: Any, cast: CastBranch, is_taken_by: Callable[[RefType, RefType], tuple[RefType, RefType]]) -> Arrow:
+    source, target = c.close_reftype(cast.source), c.close_reftype(cast.target)
+    taken, on = is_taken_by(source, target)
+    ts = c.label(cast.label)
+    if not matches(target, source):
+        raise InvalidError(f"type mismatch: cast from {source} to {target}")
+    if not ts or not matches(taken, ts[-1]):
+        raise InvalidError(f"type mismatch: label {cast.label} does not take {taken}")
+    return Arrow((*ts[:-1], source), (*ts[:-1], on))
+
+
+def _br_on_cast(c: Any, cast: CastBranch) -> Arrow:
+    """Spec: valid-br_on_cast."""
+    return _branch(c, cast, lambda source, target: (target, _without(source, target)))
+
+
+def _br_on_cast_fail(c: Any, cast: CastBranch) -> Arrow:
+    """Spec: valid-br_on_cast_fail."""
+    return _branch(c, cast, lambda source, target: (_without(source, target), target))
+
+
 def _control(
-    name: str, opcode: int, control: Control, type: Arrow | Callable[..., Arrow], **rest: Any,
+    name: str, opcode: Opcode, control: Control, type: Arrow | Callable[..., Arrow], **rest: Any,
 ) -> Instr:  # fmt: skip
     fields: dict[str, Any] = {"family": "control", "spec": f"exec-{name}", "fuel": 0, "weight": 40} | rest
     return Instr(name=name, opcode=opcode, control=control, type=type, effect=Effect.CONTROL, **fields)
@@ -134,14 +184,18 @@ ROWS = [
     _control("br_if",         0x0D, Control.BR_IF,    _br_if, imms=(LABELIDX,), fuel=1),
     _control("br_table",      0x0E, Control.BR_TABLE, _br_table, imms=(BRTABLE,), fuel=1),
     _control("return",        0x0F, Control.RETURN,   _return, weight=10),
-    _control("call",          0x10, Control.CALL,     _call, imms=(FUNCIDX,), fuel=1, weight=100),
-    _control("call_indirect", 0x11, Control.CALL,     _call_indirect, imms=(TYPEUSE, LEADING_TABLEIDX), fuel=1,
+    _control("call",          0x10, Control.CALL,     call_arrow, imms=(FUNCIDX,), fuel=1, weight=100),
+    _control("call_indirect", 0x11, Control.CALL,     call_indirect_arrow, imms=(TYPEUSE, LEADING_TABLEIDX), fuel=1,
              weight=60, traps=_CALL_INDIRECT_TRAPS, reads=frozenset({Region.TABLE})),
-    _control("call_ref",      0x14, Control.CALL,     _call_ref, imms=(TYPEIDX,), fuel=1, weight=0,
+    _control("call_ref",      0x14, Control.CALL,     call_ref_arrow, imms=(TYPEIDX,), fuel=1, weight=0,
              traps=_NULL_FUNCTION, feature=FUNCTION_REFERENCES),
     _control("br_on_null",    0xD5, Control.BR_ON_NULL, _br_on_null, imms=(LABELIDX,), fuel=1, run=_is_null,
              feature=FUNCTION_REFERENCES),
     _control("br_on_non_null", 0xD6, Control.BR_ON_NON_NULL, _br_on_non_null, imms=(LABELIDX,), fuel=1,
              run=_is_not_null, feature=FUNCTION_REFERENCES),
+    _control("br_on_cast",      (0xFB, 24), Control.BR_ON_CAST, _br_on_cast, imms=(CAST_BRANCH,), fuel=1,
+             make=br_on_cast, run=applied(br_on_cast, 1), feature=GC),
+    _control("br_on_cast_fail", (0xFB, 25), Control.BR_ON_CAST, _br_on_cast_fail, imms=(CAST_BRANCH,), fuel=1,
+             make=br_on_cast_fail, run=applied(br_on_cast_fail, 1), feature=GC),
 ]
 # fmt: on

@@ -11,7 +11,8 @@ How ``run`` is called, by effect:
              ``frame.module`` the module instance with ``mems tables globals funcs elems datas`` to index.
 ``CONTROL``  ``run`` is None; ``control`` says what lowering builds.  But a branch on a reference has a ``run(frame,
              *imms, r)`` that tells whether it is taken: the taken way of ``BR_ON_NULL`` loses the reference, the
-             other way that of ``BR_ON_NON_NULL``, neither that of ``BR_ON_CAST``.
+             other way that of ``BR_ON_NON_NULL``, neither that of ``BR_ON_CAST``; and the ``run(frame, *imms,
+             *operands)`` of ``THROW`` returns the exception.
 
 ``type`` is an arrow or a rule ``type(c, *imms) -> Arrow`` over a context whose methods give closed types and raise
 ``InvalidError`` (``unknown local``) where out of range: ``local(x)`` a value type, ``type(x)`` and ``func(x)`` a

@@ -1,30 +1,85 @@
-"""Values that references point to and that are not functions: for now what the host hands in.
+"""Values that references point to and that are not functions: structures, arrays, and what the host hands in.
 
-Structures, arrays and i31 will live here too.
+An i31 reference is a plain int.  What nothing refers to any more is freed, cycles too: Python does that.
 """
 
 from __future__ import annotations
 
+import gc
 from typing import TYPE_CHECKING, Any
 
-from engine.matching import matches_heap, top
-from engine.types import EXTERN, I31
+from engine.matching import tester
+from engine.types import EXN, EXTERN
 
 if TYPE_CHECKING:
-    from engine.types import RefType
+    from engine.runtime.tag import TagInst
+    from engine.types import DefType, RefType
 
-__all__ = ["ExternRef", "matches_ref"]
+__all__ = ["FIELD_BYTES", "OBJECT_BYTES", "ArrayInst", "ExnInst", "ExternRef", "StructInst", "matches_ref", "measure"]
+
+# What an object takes, and each of its fields: about right for small numbers and references.
+OBJECT_BYTES, FIELD_BYTES = 128, 16
 
 
 def matches_ref(r: Any, t: RefType) -> bool:
-    """Tell whether a reference of the hierarchy of ``t`` has that closed type (spec: ref typing).
+    """Tell whether a reference of the hierarchy of ``t`` has that closed type.  Spec: valid-ref."""
+    return t.null if r is None else tester(t.heap)(r)
 
-    Whatever it is, a reference that is not null has the type at the top of its hierarchy: a value of one hierarchy that
-    was converted to the other is the same object here.
-    """
-    if r is None:
-        return t.null
-    return t.heap is top(t.heap) or matches_heap(I31 if type(r) is int else r.type, t.heap)
+
+class StructInst:
+    """Spec: syntax-structinst.  Equality is identity; packed fields are unsigned ints of their width."""
+
+    __slots__ = ("fields", "type")
+
+    def __init__(self, type: DefType, fields: list[Any]) -> None:
+        self.type = type
+        self.fields = fields
+
+    def __repr__(self) -> str:
+        return f"<structure of {len(self.fields)} fields>"
+
+
+class ArrayInst:
+    """Spec: syntax-arrayinst.  Equality is identity; packed elements are unsigned ints of their width."""
+
+    __slots__ = ("elems", "type")
+
+    def __init__(self, type: DefType, elems: list[Any]) -> None:
+        self.type = type
+        self.elems = elems
+
+    def __repr__(self) -> str:
+        return f"<array of {len(self.elems)} elements>"
+
+
+class ExnInst:
+    """Spec: syntax-exninst.  Nobody can tell two of them apart that have the same tag and values."""
+
+    __slots__ = ("tag", "values")
+
+    type = EXN
+
+    def __init__(self, tag: TagInst, values: tuple[Any, ...]) -> None:
+        self.tag = tag
+        self.values = values
+
+    def __repr__(self) -> str:
+        return f"<exception of tag {self.tag.addr}>"
+
+
+def measure() -> int:
+    """Collect garbage and return what the structures, arrays and exceptions of this process take."""
+    gc.collect()
+    total = 0
+    for r in gc.get_objects():
+        kind = type(r)
+        if kind is StructInst:
+            total += OBJECT_BYTES + FIELD_BYTES * len(r.fields)
+        elif kind is ArrayInst:
+            total += OBJECT_BYTES + FIELD_BYTES * len(r.elems)
+        elif kind is ExnInst:
+            total += OBJECT_BYTES + FIELD_BYTES * len(r.values)
+    return total
 
 
 class ExternRef:

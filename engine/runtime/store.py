@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.errors import ExhaustionError, Resource
 from engine.runtime.globals import GlobalInst
-from engine.runtime.heap import ExternRef
+from engine.runtime.heap import FIELD_BYTES, OBJECT_BYTES, ArrayInst, ExnInst, ExternRef, StructInst, measure
 from engine.runtime.instance import FuncInst, HostFunc, ModuleInst
 from engine.runtime.memory import MemInst
 from engine.runtime.segments import DataInst, ElemInst
@@ -34,7 +34,8 @@ class Config:
     ``max_memory_pages`` (of 64 KiB) and ``max_table_elements`` bound each memory and table: a minimum beyond is
     ``ExhaustionError``, growth beyond gives -1.  ``max_depth`` bounds the nesting of Wasm calls and ``max_activations``
     that of calls from the host into Wasm; both end with "call stack exhausted".  ``max_instances`` bounds
-    instantiations.  ``build`` and ``fuel_model`` are execution's; None means the default ones.
+    instantiations; ``max_heap_bytes`` bounds, roughly, what structures and arrays that something refers to take, all in
+    all.  ``build`` and ``fuel_model`` are execution's; None means the default ones.
 
     An activation may spend stack of the interpreter itself, which ends the process where it ends: hence the ceiling.
     """
@@ -44,6 +45,7 @@ class Config:
     max_depth: int = 10_000
     max_activations: int = 200
     max_instances: int = 10_000
+    max_heap_bytes: int = 1 << 28
     build: Any = None
     fuel_model: Any = None
 
@@ -60,8 +62,8 @@ class Store:
     """
 
     __slots__ = (
-        "activations", "config", "datas", "depth", "elems", "externs", "fuel_left", "funcs", "globals", "instances",
-        "mems", "tables", "tags",
+        "activations", "config", "datas", "depth", "elems", "externs", "fuel_left", "funcs", "globals", "heap_room",
+        "instances", "mems", "tables", "tags",
     )  # fmt: skip
 
     def __init__(self, config: Config | None = None) -> None:
@@ -75,6 +77,7 @@ class Store:
         self.datas: list[DataInst] = []
         self.externs: list[ExternRef] = []
         self.instances: list[ModuleInst] = []
+        self.heap_room = self.config.max_heap_bytes
         self.fuel_left: int | None = None
         self.activations = 0
         self.depth = 0
@@ -136,3 +139,40 @@ class Store:
         """Add an external reference to a value of the host."""
         self.externs.append(ExternRef(len(self.externs), value))
         return self.externs[-1]
+
+    def new_struct(self, type: DefType, fields: list[Any]) -> StructInst:
+        """Spec: alloc-struct.  Raises ExhaustionError where there is no room."""
+        size = OBJECT_BYTES + FIELD_BYTES * len(fields)
+        self.heap_room -= size
+        if self.heap_room < 0:
+            self._survey(size)
+        return StructInst(type, fields)
+
+    def reserve(self, n: int) -> None:
+        """Take the room of an array of ``n`` elements, or raise ExhaustionError; to be called before it is made."""
+        size = OBJECT_BYTES + FIELD_BYTES * n
+        self.heap_room -= size
+        if self.heap_room < 0:
+            self._survey(size)
+
+    def new_array(self, type: DefType, elems: list[Any]) -> ArrayInst:
+        """Spec: alloc-array.  Its room was taken by :meth:`reserve`."""
+        return ArrayInst(type, elems)
+
+    def new_exn(self, tag: TagInst, values: tuple[Any, ...]) -> ExnInst:
+        """Spec: alloc-exn.  Raises ExhaustionError where there is no room."""
+        self.reserve(len(values))
+        return ExnInst(tag, values)
+
+    def _survey(self, size: int) -> None:
+        """Find out how much of what was made is still in use: that and ``size`` more must be within the limit.
+
+        A quarter of the limit may be made before the next survey, so that surveys take a bounded share of the time.
+        """
+        limit = self.config.max_heap_bytes
+        room = limit - size
+        if room >= 0:
+            room -= measure()
+        self.heap_room = max(room, limit // 4) if room >= 0 else 0
+        if room < 0:
+            raise ExhaustionError(Resource.HEAP)

@@ -20,7 +20,7 @@ from engine.matching import matches, matches_results
 from engine.types import BOT, Arrow, NumType, RefType, VecType, substitute, variable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from engine.instructions.model import Instr
     from engine.module import Expr
@@ -46,11 +46,15 @@ BOTTOM: Any = _Bottom()
 
 # How a row is treated: its arrow is fixed; or depends on the type of a local, on the types of a label, on immediates;
 # or it has a type variable; or it is structured control.
-FIXED, LOCAL, LABEL, RULE, VARIABLE, OPEN, ELSE, END, TABLE = range(9)
+FIXED, LOCAL, LABEL, RULE, VARIABLE, OPEN, ELSE, END, TABLE, CLAUSE = range(10)
 _STRUCTURE = {
     Control.BLOCK: OPEN, Control.LOOP: OPEN, Control.IF: OPEN, Control.ELSE: ELSE, Control.END: END,
-    Control.BR_TABLE: TABLE,
+    Control.BR_TABLE: TABLE, Control.TRY_TABLE: OPEN, Control.TRY: OPEN, Control.CATCH: CLAUSE,
+    Control.DELEGATE: CLAUSE, Control.RETHROW: CLAUSE,
 }  # fmt: skip
+
+# Members of the enumeration as globals: reading them from their class is slow.
+IF, LOOP, TRY, CATCH = Control.IF, Control.LOOP, Control.TRY, Control.CATCH
 
 Step = tuple[int, list[Any], int, tuple[Any, ...], bool]  # how, pops, their number, pushes, polymorphic
 _steps: dict[Instr, Step] = {}
@@ -80,16 +84,23 @@ def _of_arrow(how: int, a: Arrow) -> Step:
 
 
 class _Frame:
-    """A structured instruction that is open: what it takes and gives, and the stack below it."""
+    """A structured instruction that is open: what it takes and gives, and the stack below it.
 
-    __slots__ = ("height", "is_if", "params", "results", "unreachable")
+    ``opener`` is its row or that of its latest clause, None for a function.
+    """
 
-    def __init__(self, params: Sequence[ValType], results: ResultType, height: int, is_if: bool) -> None:
+    __slots__ = ("height", "opener", "params", "results", "unreachable")
+
+    def __init__(self, params: Sequence[ValType], results: ResultType, height: int, opener: Instr | None) -> None:
         self.params = params
         self.results = results
         self.height = height
-        self.is_if = is_if  # and has no else yet
+        self.opener = opener
         self.unreachable = False
+
+    def begun_by(self, control: Control) -> bool:
+        """Tell whether the construct, or its latest clause, is of this control."""
+        return self.opener is not None and self.opener.control is control
 
 
 class _Walker:
@@ -100,7 +111,7 @@ class _Walker:
     def __init__(self, c: Context, results: ResultType, unset: set[int] | None) -> None:
         self.c = c
         self.vals: list[Any] = []
-        self.frames = [_Frame((), results, 0, False)]
+        self.frames = [_Frame((), results, 0, None)]
         self.unset = unset
         self.newly_set: list[tuple[int, int]] = []  # depth of the construct, local
 
@@ -173,7 +184,7 @@ class _Walker:
     def end(self, row: Instr) -> None:
         """Leave a construct; an ``if`` without ``else`` must give back what it takes."""
         frame = self.close(row)
-        if frame.is_if and not matches_results(tuple(frame.params), frame.results):
+        if frame.begun_by(IF) and not matches_results(tuple(frame.params), frame.results):
             raise InvalidError(f"type mismatch: if without else, {list(frame.params)} is not {list(frame.results)}")
         self.frames.pop()
         self.c.labels.pop()
@@ -181,11 +192,34 @@ class _Walker:
 
     def else_(self, row: Instr) -> None:
         """Switch to the other branch of an ``if``."""
-        if not self.frames[-1].is_if:
+        if not self.frames[-1].begun_by(IF):
             raise InvalidError("type mismatch: else outside of an if")
         frame = self.close(row)
-        frame.is_if = frame.unreachable = False
+        frame.opener, frame.unreachable = row, False
         self.vals += frame.params
+
+    def catch(self, row: Instr, imms: tuple[Any, ...]) -> None:
+        """Switch to the next clause of a ``try``; one without a tag is the last."""
+        opener = self.frames[-1].opener
+        if not self.frames[-1].begun_by(TRY) and (opener is None or opener.control is not CATCH or not opener.imms):
+            raise InvalidError(f"type mismatch: {row.name} outside of a try")
+        frame = self.close(row)
+        frame.opener, frame.unreachable = row, False
+        self.vals += row.arrow(self.c, imms).pushes
+
+    def delegate(self, row: Instr, imms: tuple[Any, ...]) -> None:
+        """Leave a ``try`` without clauses."""
+        if not self.frames[-1].begun_by(TRY):
+            raise InvalidError(f"type mismatch: {row.name} outside of a try")
+        self.end(row)
+        row.arrow(self.c, imms)  # its label is outside
+
+    def rethrow(self, row: Instr, imms: tuple[Any, ...]) -> None:
+        """Throw what a clause has caught."""
+        row.arrow(self.c, imms)
+        if not self.frames[-1 - imms[0]].begun_by(CATCH):
+            raise InvalidError(f"invalid rethrow label {imms[0]}")
+        self.diverge()
 
     def br_table(self, row: Instr, imms: tuple[Any, ...]) -> None:
         """Check each different list of label types once against the same stack (spec: valid-br_table)."""
@@ -219,6 +253,10 @@ class _Walker:
         while self.newly_set and self.newly_set[-1][0] >= depth:
             self.unset.add(self.newly_set.pop()[1])
 
+
+_CLAUSES: dict[Any, Callable[[_Walker, Instr, tuple[Any, ...]], None]] = {
+    CATCH: _Walker.catch, Control.DELEGATE: _Walker.delegate, Control.RETHROW: _Walker.rethrow,
+}  # fmt: skip
 
 _BOUNDS: dict[str, Any] = {"any": object, "numvec": (NumType, VecType), "ref": RefType}
 
@@ -326,8 +364,12 @@ def check_body(
                 elif how == ELSE:
                     walker.else_(row)
                     continue
-                else:
+                elif how == TABLE:
                     walker.br_table(row, imms)
+                    continue
+                else:
+                    _CLAUSES[row.control](walker, row, imms)
+                    height = frames[-1].height
                     continue
             if n:
                 base = len(vals) - n
@@ -336,11 +378,10 @@ def check_body(
                 else:
                     walker.pop_types(pops, row)
             if how == OPEN:
-                is_if = row.control is Control.IF
-                params = pops[:-1] if is_if else pops
+                params = pops[:-1] if row.control is IF else pops
                 height = len(vals)
-                frames.append(_Frame(params, pushes, height, is_if))
-                labels.append(tuple(params) if row.control is Control.LOOP else pushes)
+                frames.append(_Frame(params, pushes, height, row))
+                labels.append(tuple(params) if row.control is LOOP else pushes)
                 vals += params
                 continue
             if pushes:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from engine.errors import InvalidError
 from engine.features import EXECUTED
-from engine.matching import close_rectype, close_valtype
+from engine.matching import close_rectype, close_valtype, closed_heaptype
 from engine.module import FuncImport
 from engine.types import FuncType, GlobalType, MemType, RefType, TableType, TagType
 
@@ -228,6 +228,10 @@ class Context:
         return FuncType((), (self.close_valtype(bt),))
 
     # -- closing
+
+    def close_heaptype(self, heaptype: HeapType) -> HeapType:
+        """Replace a type index by its defined type."""
+        return closed_heaptype(heaptype, self.types)
 
     @overload
     def close_valtype(self, t: RefType) -> RefType: ...

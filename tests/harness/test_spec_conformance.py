@@ -75,4 +75,9 @@ def test_every_kind_of_assertion_and_every_trap_of_wasm_2_stands_in_a_script():
         "indirect call type mismatch",
         "null function reference",
         "null reference",
+        "null structure reference",
+        "null array reference",
+        "null i31 reference",
+        "out of bounds array access",
+        "cast failure",
     }

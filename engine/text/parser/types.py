@@ -168,6 +168,13 @@ class TypeReader(Cursor):
             return self.word(self.pos) in _REFTYPES
         return self.head() == "ref"
 
+    def at_nullable(self) -> bool:
+        """Tell whether the reference type that follows has null among its values."""
+        if self.head() != "ref":
+            return True
+        pos = self.pos + 2
+        return self.kinds[pos] is Kind.KEYWORD and self.word(pos) == b"null"
+
     def heaptype(self) -> HeapType:
         """Spec: text-heaptype."""
         if self.kinds[self.pos] is Kind.KEYWORD:
