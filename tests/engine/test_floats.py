@@ -88,6 +88,17 @@ def order(n, b):
     return -magnitude - 1 if is_negative(n, b) else magnitude
 
 
+def chosen(is_second):
+    """One of two operands with all its bits, the second where it is ordered before (or after) the first."""
+
+    def operator(n, b, c):
+        if is_nan(n, b) or is_nan(n, c) or not (b | c) & ~sign_bit(n):
+            return b
+        return c if is_second(order(n, c), order(n, b)) else b
+
+    return operator
+
+
 def copysign(n, b, c):
     return b & ~sign_bit(n) | c & sign_bit(n)
 
@@ -114,6 +125,7 @@ def integral(rule):
 
 BINARY = {
     "fadd": add, "fsub": sub, "fmul": mul, "fdiv": div, "fmin": smaller, "fmax": larger, "fcopysign": copysign,
+    "fpmin": chosen(int.__lt__), "fpmax": chosen(int.__gt__),
 }  # fmt: skip
 UNARY = {
     "fabs": lambda n, b: b & ~sign_bit(n),

@@ -31,6 +31,15 @@ def bitwise(rule, left, right):
     return number("".join("1" if rule(a, b) else "0" for a, b in zip(left, right, strict=True)))
 
 
+def nearest(i, low, high):
+    """The integer from low to high that is nearest to i."""
+    return sorted([low, i, high])[1]
+
+
+def nearest_signed(n, i):
+    return nearest(i, -(2 ** (n - 1)), 2 ** (n - 1) - 1) % 2**n
+
+
 def quotient(a, b):
     return math.trunc(Fraction(a, b))
 
@@ -57,6 +66,19 @@ BINARY = {
     "igt_s": lambda n, i, j: int(value(n, i) > value(n, j)),
     "ile_s": lambda n, i, j: int(value(n, i) <= value(n, j)),
     "ige_s": lambda n, i, j: int(value(n, i) >= value(n, j)),
+    "iandnot": lambda n, i, j: bitwise(lambda a, b: (a, b) == ("1", "0"), two(n, i), two(n, j)),
+    "imin_u": lambda n, i, j: sorted([i, j])[0],
+    "imax_u": lambda n, i, j: sorted([i, j])[1],
+    "imin_s": lambda n, i, j: sorted([i, j], key=lambda k: value(n, k))[0],
+    "imax_s": lambda n, i, j: sorted([i, j], key=lambda k: value(n, k))[1],
+    "iadd_sat_u": lambda n, i, j: nearest(i + j, 0, 2**n - 1),
+    "isub_sat_u": lambda n, i, j: nearest(i - j, 0, 2**n - 1),
+    "iadd_sat_s": lambda n, i, j: nearest_signed(n, value(n, i) + value(n, j)),
+    "isub_sat_s": lambda n, i, j: nearest_signed(n, value(n, i) - value(n, j)),
+    "iavgr_u": lambda n, i, j: math.ceil(Fraction(i + j, 2)),
+    "iq15mulr_sat_s": lambda n, i, j: nearest_signed(
+        n, math.floor(Fraction(value(n, i) * value(n, j), 2**15) + Fraction(1, 2))
+    ),
 }  # fmt: skip
 UNARY = {
     "iclz": lambda n, i: len(two(n, i)) - len(two(n, i).lstrip("0")),
@@ -67,6 +89,18 @@ UNARY = {
     "iextend16_s": lambda n, i: number(two(n, i)[-16] * (n - 16) + two(n, i)[-16:]),
     "iextend32_s": lambda n, i: number(two(n, i)[-32] * (n - 32) + two(n, i)[-32:]),
     "signed": value,
+    "inot": lambda n, i: number("".join("10"[int(b)] for b in two(n, i))),
+    "ineg": lambda n, i: -value(n, i) % 2**n,
+    "iabs": lambda n, i: abs(value(n, i)) % 2**n,
+}
+TERNARY = {
+    "ibitselect": lambda n, i, j, k: number(
+        "".join(a if c == "1" else b for a, b, c in zip(two(n, i), two(n, j), two(n, k), strict=True))
+    ),
+}
+SATURATION = {
+    "sat_u": lambda n, i: nearest(i, 0, 2**n - 1),
+    "sat_s": nearest_signed,
 }
 DIVISION = {
     "idiv_u": lambda n, i, j: quotient(i, j),
@@ -100,6 +134,36 @@ def test_unary_operators_agree_with_their_definition_on_bits(name, n):
     agree()
 
 
+@pytest.mark.parametrize("n", [8, 16])
+@pytest.mark.parametrize("name", [*BINARY, *(name for name in UNARY if not name.startswith("iextend"))])
+def test_operators_on_narrow_lanes_agree_with_their_definition(name, n):
+    operator, expected = getattr(ints, name), (BINARY | UNARY)[name]
+    edges = {0, 1, 2, n - 1, n, 2 ** (n - 1) - 1, 2 ** (n - 1), 2 ** (n - 1) + 1, 2**n - 2, 2**n - 1}
+    lanes = st.sampled_from(sorted(edges)) | st.integers(0, 2**n - 1)
+
+    @given(lanes, lanes)
+    def agree(i, j):
+        operands = (i, j) if name in BINARY else (i,)
+        assert operator(n, *operands) == expected(n, *operands)
+
+    agree()
+
+
+@pytest.mark.parametrize("n", [32, 128])
+@pytest.mark.parametrize("name", TERNARY)
+@given(st.data())
+def test_ternary_operators_agree_with_their_definition_on_bits(name, n, data):
+    operands = [data.draw(st.integers(0, 2**n - 1)) for _ in range(3)]
+    assert getattr(ints, name)(n, *operands) == TERNARY[name](n, *operands)
+
+
+@pytest.mark.parametrize("n", [8, 16, 32])
+@pytest.mark.parametrize("name", SATURATION)
+@given(i=st.integers(-(2**40), 2**40) | st.integers(-70000, 70000))
+def test_saturation_gives_the_nearest_integer_of_the_range(name, n, i):
+    assert getattr(ints, name)(n, i) == SATURATION[name](n, i)
+
+
 @pytest.mark.parametrize("n", [32, 64])
 @pytest.mark.parametrize("name", DIVISION)
 def test_division_agrees_with_exact_quotients(name, n):
@@ -118,7 +182,7 @@ def test_division_agrees_with_exact_quotients(name, n):
 
 def test_the_definitions_cover_every_operator():
     helpers = {"mask", "sign"}
-    assert {*BINARY, *UNARY, *DIVISION} | helpers == set(ints.__all__)
+    assert {*BINARY, *UNARY, *TERNARY, *DIVISION, *SATURATION} | helpers == set(ints.__all__)
 
 
 @pytest.mark.parametrize("n", [32, 64])

@@ -13,7 +13,7 @@ import wasmtime
 from engine.errors import Trap, TrapKind
 from engine.features import EXECUTED
 from engine.instructions import TABLE
-from engine.types import F32, F64
+from engine.types import F32, F64, V128
 from engine.values import from_bits, to_bits
 from tests.support import bits, exact
 
@@ -117,6 +117,8 @@ def evaluations(row):
 
 
 def edges(t):
+    if t is V128:
+        return [0, 1, 2**128 - 1, 0x7FA00001 << 96, int.from_bytes(range(16), "little")]
     return (bits.FLOATS if t.is_float else bits.INTEGERS)[t.bits]
 
 
