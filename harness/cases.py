@@ -20,6 +20,7 @@ from generators.source import Source
 from harness import __version__
 from harness.case import Case, Finding
 from harness.compare import Differ, Incomparable
+from oracles.outcome import Rejected
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -62,7 +63,7 @@ class CaseResult:
 
     ``digest`` is None where a wall clock or the machine's memory had a say.  ``counts`` has keys ``KIND/NAME`` with the
     kinds outcome, trap and note, and one of ``harness.report.VERDICTS`` for each comparison.  ``seconds`` is by phase.
-    ``error`` is the traceback of a fault of our own.
+    ``error`` tells a fault of our own: a traceback, or why a generated module is refused.
     """
 
     index: int
@@ -83,6 +84,14 @@ class Started:
     pending: Pending | None = None
     generate_s: float = 0.0
     error: str | None = None
+
+
+def _refusal(run: Run) -> str | None:
+    """Return why the reference engine does not accept a generated module: the fault of one of ours, whoever agrees."""
+    for record in run.sides[0].records:
+        if isinstance(record.outcome, Rejected):
+            return f"the generated module is {record.outcome.stage}: {record.outcome.text}"
+    return None
 
 
 class Examiner:
@@ -142,6 +151,7 @@ class Examiner:
         outcomes, traps = run.outcome_counts()
         result.counts.update({f"outcome/{k}": n for k, n in outcomes.items()})
         result.counts.update({f"trap/{k}": n for k, n in traps.items()})
+        result.error = _refusal(run)
         result.executed = sum(int((r.data or {}).get("executed", 0)) for r in run.sides[0].records)
         for judgement in judgements:
             result.counts.update(f"note/{note}" for note in judgement.comparison.notes)

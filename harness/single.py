@@ -183,7 +183,7 @@ def plan_of_script(text: bytes, assembler: OracleLike, features: tuple[str, ...]
     try:
         script = read_script(text)
     except MalformedError as e:
-        raise SingleError(f"not a script: {e}") from None
+        raise SingleError(f"not a script: {' '.join(str(e).split())[:300]}") from None
     plan = assembly(script)
     binaries = {}
     for step, record in zip(plan.steps, assembler.run(plan), strict=False):

@@ -25,7 +25,7 @@ from harness.report import Tally, summary_lines
 from harness.runner import Runner
 from harness.triage import KEEP
 from oracles.adapter import Unavailable
-from oracles.outcome import Exhausted, Returned, TimedOut, Trapped, Unsupported
+from oracles.outcome import Exhausted, Rejected, Returned, TimedOut, Trapped, Unsupported
 from oracles.plan import Plan, Step
 from tests.support.fakes import FakeOracle
 
@@ -189,6 +189,13 @@ def test_a_generator_that_fails_is_an_internal_error_of_its_case(tmp_path, monke
     ending, tally, _ = sitting(tmp_path / "run", cases=3)
     assert (ending.status, tally.errors) == (Exit.INTERNAL, [0, 1, 2])
     assert "broken generator" in (tmp_path / "run" / "errors" / "1.txt").read_text()
+
+
+def test_a_generated_module_that_both_engines_reject_is_our_fault(tmp_path, monkeypatch):
+    monkeypatch.setitem(globals(), "echo", lambda plan: [Rejected("invalid", "type mismatch")] * 2)
+    ending, tally, _ = sitting(tmp_path / "run", echo, cases=2)
+    assert (ending.status, tally.errors) == (Exit.INTERNAL, [0, 1])
+    assert "type mismatch" in (tmp_path / "run" / "errors" / "0.txt").read_text()
 
 
 def test_registered_divergences_are_counted_and_bounded(tmp_path):
