@@ -12,8 +12,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import Trap, TrapKind
-from engine.execution.build import Build
-from engine.execution.rules import RULES, call_indirect, resolve
+from engine.execution.build import RULES, Build
+from engine.execution.call_rules import call_indirect, resolve
 from engine.instructions import TABLE
 from engine.instructions.memory import load_n
 from engine.numerics.ints import ishr_s, signed

@@ -15,13 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from engine.errors import MalformedError, UnsupportedError, Where
 from engine.features import (
-    EXCEPTIONS,
     EXECUTED,
     FUNCTION_REFERENCES,
     GC,
     RELAXED_SIMD,
     SIMD,
-    TAIL_CALL,
     Feature,
     FeatureSet,
 )
@@ -40,27 +38,22 @@ if TYPE_CHECKING:
     from engine.module import Expr
     from engine.types import ValType
 
-__all__ = ["Plan", "names_data", "plan", "read_code", "read_expr", "write_code", "write_expr"]
+__all__ = ["Plan", "make_plan", "names_data", "plan", "read_code", "read_expr", "write_code", "write_expr"]
 
 PREFIXES = range(0xFB, 0xFF)
 _OPENERS = frozenset({Control.BLOCK, Control.LOOP, Control.IF, Control.TRY_TABLE, Control.TRY})
+_CLAUSES = frozenset({Control.CATCH, Control.DELEGATE})
 
 # Opcodes that the standard or a known proposal defines; those without a row say that they are not executed yet.
 _KNOWN: list[tuple[int | None, range, Feature]] = [
-    (None, range(0x12, 0x14), TAIL_CALL),
-    (None, range(0x14, 0x15), FUNCTION_REFERENCES),
-    (None, range(0x15, 0x16), FUNCTION_REFERENCES),
     (None, range(0xD4, 0xD7), FUNCTION_REFERENCES),
     (None, range(0xD3, 0xD4), GC),
-    (None, range(0x08, 0x09), EXCEPTIONS),
-    (None, range(0x0A, 0x0B), EXCEPTIONS),
-    (None, range(0x1F, 0x20), EXCEPTIONS),
     (0xFB, range(31), GC),
     (0xFD, range(0x100), SIMD),
     (0xFD, range(0x100, 0x114), RELAXED_SIMD),
 ]
 
-PLAIN, SMALL, SHORT, OPEN, ELSE, END, OTHER = range(7)
+PLAIN, SMALL, SHORT, OPEN, ELSE, CLAUSE, END, OTHER = range(8)
 
 MEMO_SIZE = 4096  # entries per opcode
 
@@ -85,6 +78,11 @@ class Plan:
 @cache
 def plan(features: FeatureSet, has_data_count: bool = True) -> Plan:
     """Return the plan for the rows of ``features``."""
+    return make_plan(features, has_data_count)
+
+
+def make_plan(features: FeatureSet, has_data_count: bool) -> Plan:
+    """Return a new plan, which remembers nothing yet."""
     p = Plan()
     prefixed: dict[int, dict[int, Instr]] = {prefix: {} for prefix in PREFIXES}
     for row in TABLE:
@@ -106,6 +104,8 @@ def _add(p: Plan, op: int, row: Instr, has_data_count: bool) -> None:
         p.shapes[op] = OPEN
     elif row.control is Control.ELSE:
         p.shapes[op] = ELSE
+    elif row.control in _CLAUSES:
+        p.shapes[op] = CLAUSE
     elif row.control is Control.END:
         p.shapes[op] = END
     elif not row.imms:
@@ -192,7 +192,7 @@ def read_expr(r: Reader, p: Plan) -> Expr:
     data, end, pos = r.data, r.end, r.pos
     out: list[In] = []
     add = out.append
-    open_ifs: list[bool] = []  # per open construct: an if that has met no else yet
+    open_: list[Instr | None] = []  # rows of open constructs, or of their latest clause; None where none may follow
     while pos < end:
         op = data[pos]
         shape = shapes[op]
@@ -231,21 +231,23 @@ def read_expr(r: Reader, p: Plan) -> Expr:
         if shape == END:
             add(_new(In, (rows[op], _NONE, pos)))
             pos = start
-            if not open_ifs:
+            if not open_:
                 r.pos = pos
                 return tuple(out)
-            open_ifs.pop()
+            open_.pop()
             continue
         if shape == OPEN:
-            open_ifs.append(rows[op].control is Control.IF)
+            open_.append(rows[op])
             if start < end and (imms := small[op][data[start]]) is not None:
                 add(_new(In, (rows[op], imms, pos)))
                 pos += 2
                 continue
         elif shape == ELSE:
-            if not (open_ifs and open_ifs[-1]):
+            if not open_ or open_[-1] is None or open_[-1].control is not Control.IF:
                 raise MalformedError("END opcode expected: else outside of an if", pos)
-            open_ifs[-1] = False
+            open_[-1] = None
+        elif shape == CLAUSE:
+            _follow(open_, rows[op], pos)
         r.pos = start
         ins = readers[op](r, pos)
         add(ins)
@@ -253,6 +255,20 @@ def read_expr(r: Reader, p: Plan) -> Expr:
         if shape == OPEN and pos - start == 1:
             small[op][data[start]] = ins[1]
     raise MalformedError("END opcode expected: unexpected end", end)
+
+
+def _follow(open_: list[Instr | None], row: Instr, pos: int) -> None:
+    """Go on with the innermost construct, which must be a ``try``, by a clause, or end it by ``delegate``."""
+    before = open_[-1] if open_ else None
+    follows = before is not None and before.control is Control.TRY
+    if row.control is Control.DELEGATE:
+        if follows:
+            open_.pop()
+            return
+    elif follows or (before is not None and before.control is Control.CATCH):
+        open_[-1] = row if row.imms else None  # one that catches everything is the last
+        return
+    raise MalformedError(f"END opcode expected: {row.name} outside of a try", pos)
 
 
 def read_code(r: Reader, p: Plan) -> Code:

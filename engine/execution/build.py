@@ -10,8 +10,10 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from engine.execution.call_rules import CALL_RULES
+from engine.execution.exception_rules import EXCEPTION_RULES
 from engine.execution.fuel import FuelModel, UnitModel
-from engine.execution.rules import RULES, Plan, Rule, plan
+from engine.execution.rules import BASIC_RULES, Plan, Rule, plan
 from engine.instructions import TABLE, InstructionTable
 
 if TYPE_CHECKING:
@@ -20,14 +22,16 @@ if TYPE_CHECKING:
     from engine.instructions.model import Opcode
     from engine.runtime.store import Config
 
-__all__ = ["DEFAULT", "Build", "build_of"]
+__all__ = ["DEFAULT", "RULES", "Build", "build_of"]
+
+RULES: dict[str, Rule] = BASIC_RULES | CALL_RULES | EXCEPTION_RULES
 
 
 @dataclass(frozen=True, eq=False)
 class Build:
     """How bodies become blocks.
 
-    ``rules`` replaces lowering rules by name (``engine.execution.rules.RULES``).  ``inline`` allows the inlined
+    ``rules`` replaces lowering rules by name (``RULES``).  ``inline`` allows the inlined
     factories, ``fold`` lets expressions nest instead of passing through operand slots.  ``observe`` is called with
     function index and block number whenever a block starts.
     """

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from engine.errors import EngineBug, ExhaustionError, Resource, Trap, TrapKind, Where
+from engine.errors import EngineBug, ExhaustionError, Resource, Trap, TrapKind, UncaughtException, Where
 from engine.execution.frame import (
     BR_TABLE,
     BULK,
     CALL,
-    CALL_INDIRECT,
     HOST,
     IF,
     IF_REGISTER,
@@ -21,12 +20,16 @@ from engine.execution.frame import (
     LAZY,
     RETURN,
     RETURN_ONE,
+    TAIL_CALL,
+    TAIL_INDIRECT,
+    THROW,
     UNREACHABLE,
     Block,
     Registers,
     lowered,
 )
 from engine.execution.lower import lower
+from engine.runtime.heap import ExnInst
 from engine.runtime.instance import Caller, HostFunc
 
 if TYPE_CHECKING:
@@ -55,6 +58,44 @@ def _place(block: Block, offset: int | None = None) -> Where:
     return Where(block.code.func.funcidx, offset if offset >= 0 else None)
 
 
+Frames = list[tuple[Block, Registers]]
+
+
+def _handle(frames: Frames, block: Block, R: Registers, exn: ExnInst, thrown: UncaughtException | None) -> Any:
+    """Return the block and the registers of the innermost handler of an exception that came out of ``block``.
+
+    The frames above it are gone.  Without one all are, and the exception leaves: as ``thrown`` if it came from outside.
+    Spec: exec-throw_ref.
+    """
+    where = _place(block)
+    tag = exn.tag
+    while True:
+        handlers = block.handlers
+        while handlers is not None:
+            for wanted, take, dest, target in handlers.clauses:
+                if wanted is None or wanted is tag:
+                    vs = take(exn)
+                    R[dest : dest + len(vs)] = vs
+                    return target, R
+            handlers = handlers.outer
+        if not frames:
+            raise (thrown or UncaughtException(tag, exn.values)).at(where)
+        block, R = frames.pop()
+
+
+def _host_tail(func: HostFunc, block: Block) -> Block:
+    """Return a block that calls a function of the host with its registers as arguments, and returns the results."""
+    call, return_ = Block(), Block()
+    for made in (call, return_):
+        made.code, made.number, made.offset = block.code, block.number, block.offset
+        made.body, made.cost, made.check = [], 0, False
+    call.kind, call.callee, call.args = HOST, func, list
+    call.handlers, call.dest, call.next = None, 0, return_
+    n = len(func.functype.results)
+    return_.kind, return_.test = RETURN, lambda R: R[:n]
+    return call
+
+
 class Activation:
     """One call from the host into Wasm.  ``frames`` are outermost first; where it is empty the call has ended."""
 
@@ -67,7 +108,7 @@ class Activation:
             raise ExhaustionError(Resource.STACK, Where(func.funcidx))
         self.store = store
         self.refunds = refunds
-        self.frames: list[tuple[Block, Registers]] = [(entry, args + code.zeros)]
+        self.frames: Frames = [(entry, args + code.zeros)]
 
     def run(self) -> list[Any]:
         """Run until the outermost frame returns, and return its results.
@@ -129,7 +170,7 @@ class Activation:
                     i = block.test(R)
                     targets = block.targets
                     block = targets[i] if i < len(targets) else targets[-1]
-                elif kind in (CALL_INDIRECT, HOST):
+                elif kind <= HOST:
                     func: Any = block.callee if kind == HOST else block.test(R)
                     saved = spent
                     new = block.args(R)
@@ -138,13 +179,21 @@ class Activation:
                             store.fuel_left = budget - spent
                         spent = saved = 0
                         store.depth = below + len(frames) + 1
+                        thrown = None
                         try:
                             vs = call_host(store, func, new)
+                        except UncaughtException as error:
+                            thrown = error
                         finally:  # what ran inside has spent of the same budget, however it ended
                             budget = store.fuel_left
                         limit = UNMETERED if budget is None else budget
-                        R[block.dest : block.dest + len(vs)] = vs
-                        block = block.next
+                        if thrown is None:
+                            R[block.dest : block.dest + len(vs)] = vs
+                            block = block.next
+                        else:
+                            exn = ExnInst(thrown.tag, thrown.values)
+                            block, R = _handle(frames, block, R, exn, thrown)
+                            thrown = None
                     else:
                         code = lowered(func)
                         entry = code.entry or lower(code)
@@ -153,9 +202,33 @@ class Activation:
                         frames.append((block, R))
                         R = new + code.zeros
                         block = entry
+                elif kind == TAIL_CALL:
+                    code = block.callee
+                    entry = code.entry or lower(code)
+                    saved = spent
+                    if len(frames) + below > code.room:
+                        raise ExhaustionError(Resource.STACK)
+                    R = block.args(R)
+                    block = entry
+                elif kind == TAIL_INDIRECT:
+                    func = block.test(R)
+                    saved = spent
+                    if type(func) is HostFunc:
+                        R = block.args(R)
+                        block = _host_tail(func, block)
+                    else:
+                        code = lowered(func)
+                        entry = code.entry or lower(code)
+                        if len(frames) + below > code.room:
+                            raise ExhaustionError(Resource.STACK)
+                        R = block.args(R) + code.zeros
+                        block = entry
                 elif kind == BULK:
                     spent += block.test(R)
                     block = block.next
+                elif kind == THROW:
+                    saved = spent
+                    block, R = _handle(frames, block, R, block.test(R), None)
                 elif kind == UNREACHABLE:
                     saved = spent
                     raise Trap(TrapKind.UNREACHABLE)

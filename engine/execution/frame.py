@@ -7,7 +7,7 @@ effects (closures over the register list), and a terminator told by ``kind``.  A
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.instructions.model import Control
 
@@ -15,11 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from engine.execution.lower import Lowering
+    from engine.runtime.heap import ExnInst
     from engine.runtime.instance import FuncInst, HostFunc, ModuleInst
+    from engine.runtime.tag import TagInst
 
 __all__ = [
     "BR_TABLE", "BULK", "CALL", "CALL_INDIRECT", "HOST", "IF", "IF_REGISTER", "JUMP", "LAZY", "NOTHING", "RETURN",
-    "RETURN_ONE", "UNREACHABLE", "Block", "Frame", "Label", "Lowered", "Registers", "lowered",
+    "RETURN_ONE", "TAIL_CALL", "TAIL_INDIRECT", "THROW", "UNREACHABLE", "Block", "Clause", "Frame", "Handlers",
+    "Label", "Lowered", "Registers", "lowered",
 ]  # fmt: skip
 
 Registers = list[Any]
@@ -35,9 +38,12 @@ RETURN = 5  # ``test`` gives the list of results
 BR_TABLE = 6  # ``test`` gives the index into ``targets``, whose last is the default
 CALL_INDIRECT = 7  # ``test`` gives the function or traps; ``args`` makes the list of arguments; then as CALL
 HOST = 8  # ``callee`` HostFunc, ``args`` makes the list of arguments; then as CALL
-BULK = 9  # ``test`` runs the operator and gives the fuel for its pieces; to ``next``
-UNREACHABLE = 10
-LAZY = 11  # not lowered yet: ``test`` is the innermost label and the symbolic stack at its start
+TAIL_CALL = 9  # ``callee`` Lowered, ``args`` makes its registers; the frame is gone
+TAIL_INDIRECT = 10  # ``test`` gives the function or traps; ``args`` makes the list of arguments; the frame is gone
+BULK = 11  # ``test`` runs the operator and gives the fuel for its pieces; to ``next``
+THROW = 12  # ``test`` gives the exception or traps; to where the ``handlers`` send it
+UNREACHABLE = 13
+LAZY = 14  # not lowered yet: ``test`` is the innermost label and the symbolic stack at its start
 
 
 class Block:
@@ -49,8 +55,8 @@ class Block:
     """
 
     __slots__ = (
-        "args", "body", "callee", "check", "code", "cost", "dest", "kind", "next", "number", "offset", "other",
-        "targets", "test",
+        "args", "body", "callee", "check", "code", "cost", "dest", "handlers", "kind", "next", "number", "offset",
+        "other", "targets", "test",
     )  # fmt: skip
 
     body: list[Callable[[Registers], Any]]  # the effects
@@ -67,6 +73,7 @@ class Block:
     other: Block
     dest: int
     targets: list[Block]
+    handlers: Handlers | None  # where an exception comes out of the terminator
 
     def __repr__(self) -> str:
         return f"<block {self.number} of {self.code.func!r}>"
@@ -103,19 +110,42 @@ class Frame:
         self.locals: Registers = []
 
 
+class Clause(NamedTuple):
+    """An exception of ``tag`` (None: any) puts what ``take`` makes of it in registers from ``dest`` and goes on."""
+
+    tag: TagInst | None
+    take: Callable[[ExnInst], Registers]
+    dest: int
+    target: Block
+
+
+class Handlers:
+    """What a part of a body does about exceptions: the first clause that fits, else the handlers around it."""
+
+    __slots__ = ("clauses", "outer")
+
+    def __init__(self, outer: Handlers | None) -> None:
+        self.clauses: list[Clause] = []
+        self.outer = outer
+
+
 class Label:
     """A construct of a body.  Where it lies is known from the start: ``otherwise`` and ``end`` are the indices of the
     instructions after its ``else`` (or None) and ``end``; ``joins`` says that something branches to it.
 
     The rest is known once its first instruction is lowered: arities, the ``height`` of the stack below the parameters
     and a snapshot of the entries ``below`` it, and ``target``, the block that branches go to (None for a return).
+    ``handlers`` serve what is inside; ``clauses`` are those of a ``try``, each the label of its instructions and their
+    start.
     """
 
     __slots__ = (
-        "arity", "below", "control", "end", "height", "joins", "otherwise", "params", "parent", "results", "target",
+        "arity", "below", "clauses", "control", "end", "handlers", "height", "joins", "otherwise", "params", "parent",
+        "results", "target",
     )  # fmt: skip
 
     below: list[Any] | int
+    clauses: list[tuple[Label, int]]
     height: int
     params: int
     results: int
@@ -128,6 +158,21 @@ class Label:
         self.otherwise: int | None = None
         self.joins = control is IF_CONSTRUCT
         self.target: Block | None = None
+        self.handlers: Handlers | None = None if parent is None else parent.handlers
+
+    def guard(self) -> None:
+        """Give what is inside handlers of its own."""
+        self.joins = self.control is Control.TRY  # where its clauses end too
+        self.clauses = []
+        self.handlers = Handlers(self.handlers)
+
+    def follow(self, start: int) -> Label:
+        """Return the label of the next clause of a ``try``, whose instructions begin at ``start``."""
+        clause = Label(Control.CATCH, self.parent)
+        clause.joins = True
+        clause.clauses = self.clauses
+        self.clauses.append((clause, start))
+        return clause
 
 
 def lowered(func: FuncInst) -> Lowered:

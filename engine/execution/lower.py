@@ -142,6 +142,7 @@ def labels_of(body: Expr, results: int) -> dict[int, Label]:
         elif control is DELEGATE:
             tried = open_.pop()
             tried.end = pc
+            assert tried.handlers is not None
             tried.handlers.outer = open_[-1 - imms[0]].handlers
             inner = open_[-1]
         else:

@@ -1,8 +1,9 @@
 """How one instruction is lowered: a small function per control construct, and one per shape of everything else.
 
 A rule is ``rule(low, plan, imms, offset)``: it pops and pushes on the symbolic stack of ``low``, appends effects and
-closes blocks.  ``RULES`` names them all; a Build may replace any, which is how a bug in the control flow is planted.
-Which rule serves a row is decided once per build, by :func:`plan`, from what the row says of itself.
+closes blocks.  Those of calls and of exceptions have files of their own; a Build may replace any, which is how a bug in
+the control flow is planted.  Which rule serves a row is decided once per build, by :func:`plan`, from what the row says
+of itself.
 """
 
 from __future__ import annotations
@@ -11,25 +12,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from engine.errors import Trap, TrapKind
 from engine.execution import closures
 from engine.execution.closures import REGISTER, VALUE
 from engine.execution.frame import (
     BR_TABLE,
     BULK,
-    CALL,
-    CALL_INDIRECT,
-    HOST,
     JUMP,
-    NOTHING,
-    TAIL_CALL,
-    TAIL_INDIRECT,
-    THROW,
     UNREACHABLE,
-    Clause,
     Label,
-    Registers,
-    lowered,
 )  # fmt: skip
 from engine.execution.fuel import Start
 from engine.instructions import numeric
@@ -37,8 +27,6 @@ from engine.instructions.immediates import labels_in
 from engine.instructions.memory import load_n, store_n
 from engine.instructions.model import Control, Effect, Region
 from engine.instructions.variable import global_get, global_set, local_get, local_set, local_tee
-from engine.matching import matches_heap
-from engine.runtime.instance import HostFunc
 from engine.types import Arrow, NumType
 
 if TYPE_CHECKING:
@@ -47,11 +35,20 @@ if TYPE_CHECKING:
     from engine.execution.fuel import FuelModel
     from engine.execution.lower import Lowering
     from engine.instructions.model import Instr
-    from engine.runtime.heap import ExnInst
-    from engine.runtime.table import TableInst
-    from engine.types import DefType
 
-__all__ = ["ALL_REGISTERS", "BITS", "RULES", "TRAPS", "Plan", "Rule", "call_indirect", "plan", "resolve"]
+__all__ = [
+    "ALL_REGISTERS",
+    "ANYTHING",
+    "BASIC_RULES",
+    "BITS",
+    "TRAPS",
+    "Plan",
+    "Rule",
+    "end",
+    "enter",
+    "plan",
+    "run_of",
+]
 
 Rule = Callable[["Lowering", "Plan", tuple[Any, ...], int], None]
 
@@ -345,7 +342,7 @@ def general(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
     d = low.nl + len(st)
     low.spill(p.disturbs | (ALL_REGISTERS if m > 1 else BITS[d & 31] if m else 0))
     if made is None or locals_:
-        effect = closures.many(_run(low, p, imms), [low.closure(e) for e in entries])
+        effect = closures.many(run_of(low, p, imms), [low.closure(e) for e in entries])
         effect = closures.located(effect, offset)
         if locals_:
             effect = closures.with_locals(effect, low.frame)
@@ -355,7 +352,7 @@ def general(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
     low.results(m)
 
 
-def _run(low: Lowering, p: Plan, imms: tuple[Any, ...]) -> Any:
+def run_of(low: Lowering, p: Plan, imms: tuple[Any, ...]) -> Any:
     """Return the function of the operands alone."""
     if p.make_run is not None:
         return p.make_run(low.frame, *imms)
@@ -374,7 +371,7 @@ def _call(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int, entries: l
     for kind, _ in pairs:
         index = index * 3 + kind
     a, b, c = ([v for _, v in pairs] + [None] * 3)[:3]
-    run = _run(low, p, imms)
+    run = run_of(low, p, imms)
     return closures.shaped(n, bool(p.row.traps))[index], a, b, offset, (run, c) if n == 3 else run
 
 
@@ -391,7 +388,7 @@ def bulk(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
     d = low.nl + len(st)
     made = _call(low, p, imms, offset, entries)
     if made is None:
-        effect = closures.located(closures.many(_run(low, p, imms), [low.closure(e) for e in entries]), offset)
+        effect = closures.located(closures.many(run_of(low, p, imms), [low.closure(e) for e in entries]), offset)
         if pushes:
             effect = closures.scatter(d, 1, effect)
     else:
@@ -415,7 +412,7 @@ def unreachable(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> N
     low.finish(UNREACHABLE, offset)
 
 
-def _enter(low: Lowering, imms: tuple[Any, ...], constants: bool) -> Label:
+def enter(low: Lowering, imms: tuple[Any, ...], constants: bool) -> Label:
     """Return the label of the construct that begins here, below which everything is settled.
 
     With ``constants`` the parameters are in slots too, so that other ways may lead to them.
@@ -432,14 +429,14 @@ def _enter(low: Lowering, imms: tuple[Any, ...], constants: bool) -> Label:
 
 def block(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
     """A label at its end."""
-    label = _enter(low, imms, False)
+    label = enter(low, imms, False)
     label.arity = label.results
     low.labels.append(label)
 
 
 def loop(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
     """A label at its start, where fuel is checked."""
-    label = _enter(low, imms, True)
+    label = enter(low, imms, True)
     label.arity = label.params
     low.labels.append(label)
     header = label.target = low.block(low.pc, label)
@@ -450,7 +447,7 @@ def loop(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
 def if_(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
     """Two ways that meet at the end."""
     cond = low.stack.pop()
-    label = _enter(low, imms, True)
+    label = enter(low, imms, True)
     label.arity = label.results
     stack = low.snapshot(len(low.stack))
     then = low.block(low.pc, label, stack)
@@ -502,7 +499,7 @@ def br_on(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
     e = st.pop()
     if type(e) is not int:
         e = low.slot(e)
-    cond = (closures.shaped(1, False)[REGISTER], e, None, offset, _run(low, p, imms), BITS[e & 31], 1)
+    cond = (closures.shaped(1, False)[REGISTER], e, None, offset, run_of(low, p, imms), BITS[e & 31], 1)
     if p.control is not BR_ON_NULL:
         low.push(e)
     low.prepare(l)
@@ -541,242 +538,13 @@ def return_(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
     low.leave(offset)
 
 
-def call(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
-    """Call a function known now."""
-    func = low.module.funcs[imms[0]]
-    n, m = len(func.functype.params), len(func.functype.results)
-    _leave_behind(low, n, m)
-    kinds, operands = low.operands(n)
-    del low.stack[len(low.stack) - n :]
-    if isinstance(func, HostFunc):
-        args = closures.registers(NOTHING, kinds, operands)
-        here = low.comes_back(HOST, offset, m, PLAIN)
-        here.callee = func
-    else:
-        code = lowered(func)
-        args = closures.registers(code, kinds, operands)
-        here = low.comes_back(CALL, offset, m, PLAIN)
-        here.callee = code
-    here.args = args
-
-
-def _leave_behind(low: Lowering, n: int, m: int) -> None:
-    """See to it that nothing below the ``n`` arguments of a call with ``m`` results depends on what it may do."""
-    below = len(low.stack) - n
-    if below:
-        low.spill(ANYTHING | (ALL_REGISTERS if m > 1 else BITS[low.nl + below & 31] if m else 0), n)
-
-
-def resolve(table: TableInst, i: int, expected: DefType) -> Any:
-    """Return the function in a table slot, or trap.  Spec: exec-call_indirect."""
-    elems = table.elems
-    if i >= len(elems):
-        raise Trap(TrapKind.UNDEFINED_ELEMENT, f"element {i} of {len(elems)}")
-    func = elems[i]
-    if func is None:
-        raise Trap(TrapKind.UNINITIALIZED_ELEMENT, f"element {i}")
-    if func.type is not expected and not matches_heap(func.type, expected):
-        raise Trap(TrapKind.INDIRECT_CALL_MISMATCH, f"expected {expected}, found {func.type}")
-    return func
-
-
-Resolve = Callable[["TableInst", int, "DefType"], Any]
-
-
-def call_indirect(
-    low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int, resolve: Resolve = resolve
-) -> None:  # fmt: skip
-    """Call the function that ``resolve`` finds in a table."""
-    test = _found_in_table(low, imms, resolve)
-    functype = low.context.functype(imms[0])
-    _call_found(low, test, len(functype.params), len(functype.results), offset)
-
-
-def _found_in_table(low: Lowering, imms: tuple[Any, ...], resolve: Resolve) -> Callable[[Registers], Any]:
-    """Return the closure of the function that the popped index means."""
-    y, x = imms
-    table, expected = low.module.tables[x], low.module.types[y]
-    i = low.closure(low.stack.pop())
-    return lambda R: resolve(table, i(R), expected)
-
-
-def call_ref(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
-    """Call the function that a reference points to."""
-    test = _referred_to(low)
-    functype = low.context.functype(imms[0])
-    _call_found(low, test, len(functype.params), len(functype.results), offset)
-
-
-def _referred_to(low: Lowering) -> Callable[[Registers], Any]:
-    """Return the closure of the function that the popped reference points to."""
-    r = low.closure(low.stack.pop())
-
-    def test(R: Registers) -> Any:
-        func = r(R)
-        if func is None:
-            raise Trap(TrapKind.NULL_FUNCTION)
-        return func
-
-    return test
-
-
-def _call_found(low: Lowering, test: Callable[[Registers], Any], n: int, m: int, offset: int) -> None:
-    low.spill(TRAPS)  # the arguments are evaluated after the function, so they must not trap any more
-    _leave_behind(low, n, m)
-    args = closures.registers(NOTHING, *low.operands(n))
-    del low.stack[len(low.stack) - n :]
-    here = low.comes_back(CALL_INDIRECT, offset, m, PLAIN)
-    here.args = args
-    here.test = test
-
-
-# -- tail calls
-
-
-def return_call(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
-    """Call a function known now in place of this one."""
-    func = low.module.funcs[imms[0]]
-    n = len(func.functype.params)
-    if isinstance(func, HostFunc):
-        _tail_call_found(low, closures.constant(func), n, offset)
-        return
-    low.spill(TRAPS, n)
-    code = lowered(func)
-    here = low.finish(TAIL_CALL, offset)
-    here.args = closures.registers(code, *low.operands(n))
-    here.callee = code
-
-
-def return_call_indirect(
-    low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int, resolve: Resolve = resolve
-) -> None:  # fmt: skip
-    """Call the function that ``resolve`` finds in a table in place of this one."""
-    _tail_call_found(low, _found_in_table(low, imms, resolve), len(low.context.functype(imms[0]).params), offset)
-
-
-def return_call_ref(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
-    """Call the function that a reference points to in place of this one."""
-    _tail_call_found(low, _referred_to(low), len(low.context.functype(imms[0]).params), offset)
-
-
-def _tail_call_found(low: Lowering, test: Callable[[Registers], Any], n: int, offset: int) -> None:
-    low.spill(TRAPS)  # as for a call
-    here = low.finish(TAIL_INDIRECT, offset)
-    here.args = closures.registers(NOTHING, *low.operands(n))
-    here.test = test
-
-
-# -- exceptions
-
-
-def _values(exn: ExnInst) -> Registers:
-    return list(exn.values)
-
-
-def _values_and_exn(exn: ExnInst) -> Registers:
-    return [*exn.values, exn]
-
-
-def _nothing(exn: ExnInst) -> Registers:
-    return []
-
-
-def _exn(exn: ExnInst) -> Registers:
-    return [exn]
-
-
-def _exn_and_values(exn: ExnInst) -> Registers:
-    return [exn, *exn.values]
-
-
-def try_table(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
-    """A label at its end, and handlers that branch to labels around it."""
-    label = _enter(low, imms, False)
-    label.arity = label.results
-    assert label.handlers is not None
-    label.handlers.clauses = [_clause(low, *clause) for clause in imms[1]]
-    low.labels.append(label)
-
-
-def _clause(low: Lowering, x: int | None, with_ref: bool, l: int) -> Clause:
-    """Return the clause that branches to label ``l`` with values of tag ``x`` and the exception."""
-    label = low.labels[-1 - l]
-    d = low.nl + label.height
-    low.registers = max(low.registers, d + label.arity)
-    if label.control is None:  # the end of the function is where a branch to its label goes
-        target = low.block(len(low.instructions) - 1, label, label.arity)
-    else:
-        target = low.join(label)
-    if x is None:
-        return Clause(None, _exn if with_ref else _nothing, d, target)
-    return Clause(low.module.tags[x], _values_and_exn if with_ref else _values, d, target)
-
-
-def throw(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
-    """An exception that ``run`` makes or finds."""
-    n = len(p.row.arrow(low.context, imms).pops)
-    low.spill(TRAPS, n)
-    operands = [low.closure(e) for e in low.stack[len(low.stack) - n :]]
-    test = closures.located(closures.many(_run(low, p, imms), operands), offset)
-    _throw(low, test, offset)
-
-
-def _throw(low: Lowering, test: Callable[[Registers], Any], offset: int) -> None:
-    handlers = low.labels[-1].handlers
-    here = low.finish(THROW, offset)
-    here.test = test
-    here.handlers = handlers
-
-
-def try_(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
-    """A label at the end of its last clause.
-
-    A clause begins with the exception in the slot at the height of the label, below the values of its tag.
-    """
-    label = _enter(low, imms, False)
-    label.arity = label.results
-    low.labels.append(label)
-    if not label.clauses:
-        return
-    d = low.nl + label.height
-    for clause, _ in label.clauses:
-        clause.height, clause.params, clause.results = label.height, label.params, label.results
-        clause.arity, clause.below = label.arity, label.below
-    label.target = low.join(label.clauses[-1][0])  # the one that knows the end
-    assert label.handlers is not None
-    handlers = label.handlers.clauses = []
-    for clause, start in label.clauses:
-        clause.target = label.target
-        row, x, _ = low.instructions[start - 1]
-        n = 1 + len(row.arrow(low.context, x).pushes)
-        below = label.below
-        stack = below + n if isinstance(below, int) else [*below, *range(d, d + n)]
-        tag = low.module.tags[x[0]] if x else None
-        handlers.append(Clause(tag, _exn_and_values if x else _exn, d, low.block(start, clause, stack)))
-        low.registers = max(low.registers, d + n)
-
-
-def catch(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
-    """The end of what comes before the clause."""
-    low.branch(0, offset)
-
-
-def rethrow(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
-    """What the clause of a label has caught."""
-    low.spill(TRAPS)
-    _throw(low, closures.register(low.nl + low.labels[-1 - imms[0]].height), offset)
-
-
 # fmt: off
-RULES: dict[str, Rule] = {
+BASIC_RULES: dict[str, Rule] = {
     "integer": integer, "const": const, "unary": unary, "binary": binary, "ternary": ternary, "drop": drop,
     "local.get": local_get_rule, "local.set": local_set_rule, "local.tee": local_tee_rule,
     "global.get": global_get_rule, "global.set": global_set_rule, "load": load, "store": store, "general": general,
     "bulk": bulk, "nop": nop, "unreachable": unreachable, "block": block, "loop": loop, "if": if_, "else": else_,
-    "end": end, "br": br, "br_if": br_if, "br_table": br_table, "return": return_, "call": call,
-    "call_indirect": call_indirect, "call_ref": call_ref, "br_on_null": br_on, "br_on_non_null": br_on,
-    "br_on_cast": br_on, "return_call": return_call, "return_call_indirect": return_call_indirect,
-    "return_call_ref": return_call_ref, "try_table": try_table, "throw": throw, "try": try_, "catch": catch,
-    "delegate": end, "rethrow": rethrow,
+    "end": end, "br": br, "br_if": br_if, "br_table": br_table, "return": return_,
+    "br_on_null": br_on, "br_on_non_null": br_on, "br_on_cast": br_on,
 }
 # fmt: on
