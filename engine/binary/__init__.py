@@ -15,13 +15,18 @@ from engine.instructions.leb import u
 from engine.module import Custom, Module
 
 from .code import plan
+from .forms import SHORTEST, Form
 from .reader import Reader
 from .sections import CUSTOM, SECTIONS, read_custom, write_custom
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from engine.features import FeatureSet
 
-__all__ = ["MAGIC", "VERSION", "decode", "encode"]
+    from .code import Plan
+
+__all__ = ["MAGIC", "SHORTEST", "VERSION", "Form", "decode", "encode", "read_module"]
 
 MAGIC, VERSION = b"\0asm", b"\1\0\0\0"
 _PLACE = {section.id: place for place, section in enumerate(SECTIONS)}
@@ -32,8 +37,12 @@ def decode(data: bytes, features: FeatureSet = EXECUTED) -> Module:
 
     Spec: binary-module.
     """
-    data = bytes(data)
-    r = Reader(data, features=features)
+    return read_module(Reader(bytes(data), features=features))
+
+
+def read_module(r: Reader, plans: Callable[[FeatureSet, bool], Plan] = plan) -> Module:
+    """Return the module that a reader of all its bytes gives; ``plans`` says how bodies are read."""
+    data, features = r.data, r.features
     if data[:4] != MAGIC:
         raise MalformedError("unexpected end" if MAGIC.startswith(data[:4]) else "magic header not detected", 0)
     if data[4:8] != VERSION:
@@ -61,7 +70,7 @@ def decode(data: bytes, features: FeatureSet = EXECUTED) -> Module:
         section = SECTIONS[place]
         places[section.field] = part.starts
         part.starts.append(start)
-        fields[section.field] = section.read(part, plan(features, "data_count" in fields or section.field != "codes"))
+        fields[section.field] = section.read(part, plans(features, "data_count" in fields or section.field != "codes"))
         if part.pos != part.end:
             raise MalformedError(f"section size mismatch: section {id} ends early", part.pos)
     module = Module(**fields, customs=tuple(customs), places=places)
@@ -77,17 +86,20 @@ def _check_lengths(m: Module, offset: int) -> None:
         raise MalformedError("data count and data section have inconsistent lengths", offset)
 
 
-def encode(module: Module) -> bytes:
-    """Return the canonical bytes; ``decode(encode(m))`` equals a valid ``m`` but for offsets of instructions."""
+def encode(module: Module, form: Form = SHORTEST) -> bytes:
+    """Return the canonical bytes; ``decode(encode(m))`` equals a valid ``m`` but for offsets of instructions.
+
+    Another ``form`` gives other bytes of the same module.
+    """
     out = bytearray(MAGIC + VERSION)
     customs: dict[int, list[Custom]] = {}
     for custom in module.customs:
         customs.setdefault(custom.after, []).append(custom)
     _write_customs(out, customs.get(CUSTOM, []))
     for section in SECTIONS:
-        contents = section.write(module)
+        contents = section.write(module, form)
         following = customs.get(section.id, [])
-        if not contents and following and isinstance(getattr(module, section.field), tuple):
+        if not contents and (following or form.empty_sections) and isinstance(getattr(module, section.field), tuple):
             contents = u(0)  # an empty section keeps the place of what follows it
         if contents:
             _write_section(out, section.id, contents)

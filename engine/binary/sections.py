@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from engine.module import Module
 
     from .code import Plan
+    from .forms import Form
     from .reader import Reader
 
 __all__ = ["CUSTOM", "SECTIONS", "Section", "read_custom", "write_custom"]
@@ -47,12 +48,12 @@ TABLE_WITH_INIT = 0x40
 
 
 class Section(NamedTuple):
-    """``read(r, plan)`` gives the value of ``field``; ``write(module)`` the contents, or nothing for no section."""
+    """``read(r, plan)`` gives the value of ``field``; ``write(module, form)`` the contents, or none."""
 
     id: int
     field: str
     read: Callable[[Reader, Plan], Any]
-    write: Callable[[Module], bytes]
+    write: Callable[[Module, Form], bytes]
 
 
 def _read_import(r: Reader) -> Import:
@@ -119,47 +120,59 @@ def _some(parts: list[bytes]) -> bytes:
 
 
 SECTIONS: tuple[Section, ...] = (
-    Section(1, "types", lambda r, p: read_items(r, read_rectype), lambda m: _some([write_rectype(t) for t in m.types])),
     Section(
-        2, "imports", lambda r, p: read_items(r, _read_import), lambda m: _some([_write_import(i) for i in m.imports])
+        1, "types", lambda r, p: read_items(r, read_rectype), lambda m, f: _some([write_rectype(t, f) for t in m.types])
     ),
-    Section(3, "funcs", lambda r, p: read_items(r, type(r).u32), lambda m: _some([u(x) for x in m.funcs])),
+    Section(
+        2,
+        "imports",
+        lambda r, p: read_items(r, _read_import),
+        lambda m, f: _some([_write_import(i) for i in m.imports]),
+    ),
+    Section(3, "funcs", lambda r, p: read_items(r, type(r).u32), lambda m, f: _some([u(x) for x in m.funcs])),
     Section(
         4,
         "tables",
         lambda r, p: read_items(r, lambda r: _read_table(r, p)),
-        lambda m: _some([_write_table(t) for t in m.tables]),
+        lambda m, f: _some([_write_table(t) for t in m.tables]),
     ),
-    Section(5, "mems", lambda r, p: read_items(r, read_memtype), lambda m: _some([write_memtype(t) for t in m.mems])),
-    Section(13, "tags", lambda r, p: read_items(r, read_tagtype), lambda m: _some([write_tagtype(t) for t in m.tags])),
+    Section(
+        5, "mems", lambda r, p: read_items(r, read_memtype), lambda m, f: _some([write_memtype(t) for t in m.mems])
+    ),
+    Section(
+        13, "tags", lambda r, p: read_items(r, read_tagtype), lambda m, f: _some([write_tagtype(t) for t in m.tags])
+    ),
     Section(
         6,
         "globals",
         lambda r, p: read_items(r, lambda r: _read_global(r, p)),
-        lambda m: _some([write_globaltype(g.type) + write_expr(g.init) for g in m.globals]),
+        lambda m, f: _some([write_globaltype(g.type) + write_expr(g.init) for g in m.globals]),
     ),
     Section(
-        7, "exports", lambda r, p: read_items(r, _read_export), lambda m: _some([_write_export(e) for e in m.exports])
+        7,
+        "exports",
+        lambda r, p: read_items(r, _read_export),
+        lambda m, f: _some([_write_export(e) for e in m.exports]),
     ),
-    Section(8, "start", lambda r, p: r.u32(), lambda m: b"" if m.start is None else u(m.start)),
+    Section(8, "start", lambda r, p: r.u32(), lambda m, f: b"" if m.start is None else u(m.start)),
     Section(
         9,
         "elems",
         lambda r, p: read_items(r, lambda r: read_elem(r, p)),
-        lambda m: _some([write_elem(e) for e in m.elems]),
+        lambda m, f: _some([write_elem(e, f) for e in m.elems]),
     ),
-    Section(12, "data_count", lambda r, p: r.u32(), _write_data_count),
+    Section(12, "data_count", lambda r, p: r.u32(), lambda m, f: _write_data_count(m)),
     Section(
         10,
         "codes",
         lambda r, p: read_items(r, lambda r: read_code(r, p)),
-        lambda m: _some([write_code(c) for c in m.codes]),
+        lambda m, f: _some([write_code(c) for c in m.codes]),
     ),
     Section(
         11,
         "datas",
         lambda r, p: read_items(r, lambda r: read_data(r, p)),
-        lambda m: _some([write_data(d) for d in m.datas]),
+        lambda m, f: _some([write_data(d, f) for d in m.datas]),
     ),
 )
 

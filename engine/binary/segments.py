@@ -17,6 +17,7 @@ from engine.module import Active, Data, Declare, Elem, In, Passive
 from engine.types import FUNC, FUNCREF, ref
 
 from .code import read_expr, write_expr
+from .forms import SHORTEST, Form
 from .types import write_list
 
 if TYPE_CHECKING:
@@ -66,14 +67,14 @@ def _read_kind(r: Reader, flag: int) -> RefType:
     return FUNCTIONS
 
 
-def write_elem(elem: Elem) -> bytes:
-    """Write the shortest form that reads back as the same segment."""
+def write_elem(elem: Elem, form: Form = SHORTEST) -> bytes:
+    """Write a form that reads back as the same segment."""
     by_index = elem.type is FUNCTIONS and all(len(e) == 2 and e[0].row is _REF_FUNC for e in elem.init)
     flag = 0 if by_index else EXPRS
     mode = elem.mode
     where = b""
     if isinstance(mode, Active):
-        if mode.index or elem.type is not (FUNCTIONS if by_index else FUNCREF):
+        if mode.index or form.explicit_index or elem.type is not (FUNCTIONS if by_index else FUNCREF):
             flag |= EXPLICIT
             where = u(mode.index)
         where += write_expr(mode.offset)
@@ -99,12 +100,12 @@ def read_data(r: Reader, p: Plan) -> Data:
     return Data(r.blob(), Active(x, offset))
 
 
-def write_data(data: Data) -> bytes:
-    """Write the shortest form."""
+def write_data(data: Data, form: Form = SHORTEST) -> bytes:
+    """Write a form that reads back as the same segment."""
     mode = data.mode
     if isinstance(mode, Passive):
         where = u(NOT_ACTIVE)
-    elif mode.index:
+    elif mode.index or form.explicit_index:
         where = u(EXPLICIT) + u(mode.index) + write_expr(mode.offset)
     else:
         where = u(0) + write_expr(mode.offset)

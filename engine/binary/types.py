@@ -31,6 +31,8 @@ from engine.types import (
     TagType,
 )
 
+from .forms import SHORTEST, Form
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import TypeVar
@@ -146,9 +148,9 @@ def _read_subtype(r: Reader) -> SubType:
     return SubType(True, (), _read_comptype(r))
 
 
-def _write_subtype(t: SubType) -> bytes:
+def _write_subtype(t: SubType, form: Form) -> bytes:
     comp = _write_comptype(t.comp)
-    if t.final and not t.supers:
+    if t.final and not t.supers and not form.explicit_types:
         return comp
     return bytes((SUB_FINAL if t.final else SUB,)) + write_list(u(x) for x in t.supers if isinstance(x, int)) + comp
 
@@ -161,11 +163,10 @@ def read_rectype(r: Reader) -> RecType:
     return RecType((_read_subtype(r),))
 
 
-def write_rectype(t: RecType) -> bytes:
-    """Write a group of one without the ``rec`` byte."""
-    if len(t.subtypes) == 1:
-        return _write_subtype(t.subtypes[0])
-    return bytes((REC,)) + write_list(map(_write_subtype, t.subtypes))
+def write_rectype(t: RecType, form: Form = SHORTEST) -> bytes:
+    """Write a group; in the shortest form, of one without the ``rec`` byte."""
+    subtypes = [_write_subtype(sub, form) for sub in t.subtypes]
+    return subtypes[0] if len(subtypes) == 1 and not form.explicit_types else bytes((REC,)) + write_list(subtypes)
 
 
 # -- external types

@@ -82,7 +82,7 @@ def settle(module: Module, placed: Iterable[Placed]) -> Module:
     ordered = sorted(placed, key=lambda p: p.place)
     if not ordered:
         return module
-    present = [(2 * place, section.id) for place, section in enumerate(SECTIONS) if section.write(module)]
+    present = [(2 * place, s.id) for place, s in enumerate(SECTIONS) if getattr(module, s.field) not in ((), None)]
     customs = []
     for name, data, place in ordered:
         after = [id for at, id in present if at < place]
