@@ -23,7 +23,7 @@ from engine.numerics.lanes import F32X4
 from engine.types import F32, I32, FuncType, NumType, RefType, ValType, VecType
 from generators.build import ELSE, END, const, default_expr, instr
 from generators.immediates import fill
-from generators.operands import aimed, tame
+from generators.operands import aimed, present, tame
 from generators.palette import Choices, Role
 from generators.values import EDGES, choose_bits, choose_sharp, choose_vector
 
@@ -421,7 +421,10 @@ class Body:
             if role is not Role.VALUE:
                 aimed(self, t, role, option, imms)
             elif isinstance(t, RefType):
-                self.expr(t, depth)
+                if row.traps and row.effect is Effect.PURE:
+                    present(self, t, depth)
+                else:
+                    self.expr(t, depth)
             elif isinstance(t, VecType):
                 if is_sharp and row.lanes:
                     self._sharp(t, choose_vector(source, row.lanes[0]))

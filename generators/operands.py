@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from engine.instructions.model import Region
-from engine.types import I32, NumType, ValType
+from engine.types import I32, NumType, RefType, ValType
 from generators.build import const
 from generators.palette import Role
 from generators.values import EDGES
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from generators.body import Body
     from generators.palette import Option
 
-__all__ = ["aimed", "tame"]
+__all__ = ["aimed", "present", "tame"]
 
 _ONE_IN = 64  # aimed operands that are any value at all
 
@@ -131,3 +131,13 @@ def tame(body: Body, t: NumType, depth: int) -> None:
     else:
         body.expr(I32, depth)
         body.emit(f"{t}.convert_i32_{'s' if how == 4 else 'u'}")
+
+
+def present(body: Body, t: RefType, depth: int) -> None:
+    """Append an operand of an operator that traps on null: mostly a reference that is there, if one can be named."""
+    source = body.source
+    leaves = [o for o in body.module.palette.leaves[t].options if not getattr(o.pushes[0], "null", True)]
+    if leaves and source.below(8) < 7:
+        body.option(source.choose(leaves), depth)
+    else:
+        body.expr(t, depth)
