@@ -153,7 +153,10 @@ class Body:
     def _effect(self, _: int) -> None:
         effects = self.module.palette.effects
         if effects:
-            self.option(effects.choose(self.source), self.profile.expression_depth)
+            option = effects.choose(self.source)
+            self.option(option, self.profile.expression_depth, is_sharp=option.row.effect is Effect.PURE)
+            for t in reversed(option.pushes):
+                self.consume(t)
         else:
             self._set_local(_)
 
@@ -419,7 +422,7 @@ class Body:
         last = len(pops) - 1
         for k, (t, role) in enumerate(zip(pops, option.roles, strict=True)):
             if role is not Role.VALUE:
-                aimed(self, t, role, option, imms)
+                aimed(self, t, role, option, imms, k)
             elif isinstance(t, RefType):
                 if row.traps and row.effect is Effect.PURE:
                     present(self, t, depth)

@@ -7,22 +7,24 @@ typing does not see (a constant's value, an offset). A new immediate kind is one
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
+from engine.errors import InvalidError
 from engine.instructions.immediates import MemArg
-from engine.types import EXTERN, EXTERNREF, F32, F64, FUNC, FUNCREF, I32, I64, V128
+from engine.types import EXTERN, EXTERNREF, F32, F64, FUNC, FUNCREF, I32, I64, V128, Limits, MemType
+from engine.validation.context import Context
 from generators.values import choose_bits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from engine.instructions.model import Instr
-    from engine.validation.context import Context
     from generators.palette import Option
     from generators.source import Source
 
-__all__ = ["domain", "fill", "fills", "is_context_free"]
+__all__ = ["alignments", "domain", "fill", "fills", "is_context_free"]
 
 
 _DOMAINS: dict[str, Callable[[Context], Sequence[Any]]] = {
@@ -44,10 +46,11 @@ _DOMAINS: dict[str, Callable[[Context], Sequence[Any]]] = {
     "v128": lambda _: (0,),
     "laneidx": lambda _: (0,),
     "lanes": lambda _: (bytes(16),),
+    "zero": lambda _: (0,),
 }
 
 
-_CONTEXT_FREE = frozenset({"heaptype", "valtypes", "i32", "i64", "f32", "f64", "v128", "laneidx", "lanes"})
+_CONTEXT_FREE = frozenset({"heaptype", "valtypes", "i32", "i64", "f32", "f64", "v128", "laneidx", "lanes", "zero"})
 
 
 def is_context_free(row: Instr) -> bool:
@@ -55,17 +58,37 @@ def is_context_free(row: Instr) -> bool:
     return all(imm.name in _CONTEXT_FREE for imm in row.imms)
 
 
-def domain(row: Instr, c: Context) -> Iterable[tuple[Any, ...]]:
-    """Return every tuple of immediates of ``row`` that typing can tell apart; none if a kind is not chosen this way."""
+def domain(row: Instr, c: Context) -> Iterator[tuple[Any, ...]]:
+    """Give every tuple of immediates of ``row`` that typing can tell apart; none if a kind is not chosen this way."""
     if any(imm.name not in _DOMAINS for imm in row.imms):
-        return ()
-    return product(*(_DOMAINS[imm.name](c) for imm in row.imms))
+        return
+    natural = alignments(row)[-1:]
+    for imms in product(*(_DOMAINS[imm.name](c) for imm in row.imms)):
+        yield tuple(imm._replace(align=natural[0]) if isinstance(imm, MemArg) else imm for imm in imms)
+
+
+@cache
+def alignments(row: Instr) -> tuple[int, ...]:
+    """Return the exponents of alignment that the typing rule of a memory access admits; none of another row."""
+    c = Context()
+    c.mems = [MemType(Limits(0))]
+    found = []
+    for align in range(5) if any(imm.name == "memarg" for imm in row.imms) else ():
+        try:
+            row.arrow(c, tuple(MemArg(align, 0) if imm.name == "memarg" else 0 for imm in row.imms))
+        except InvalidError:
+            continue
+        found.append(align)
+    return tuple(found)
 
 
 def _memarg(source: Source, option: Option, value: MemArg) -> MemArg:
-    """Offset mostly 0 or small (dense aliasing); alignment any that is legal."""
+    """Offset mostly 0 or small (dense aliasing), mostly a multiple where it must be; alignment any that is legal."""
     offset = source.below((1, 16, 64)[source.below(3)]) if source.chance(50) else 0
-    return MemArg(source.below(option.width.bit_length()), offset, value.mem)
+    legal = alignments(option.row)
+    if option.unit > 1 and not source.chance(3):
+        offset -= offset % option.unit
+    return MemArg(legal[source.below(len(legal))], offset, value.mem)
 
 
 def _laneidx(source: Source, option: Option, _: int) -> int:

@@ -91,7 +91,8 @@ def _host(source: Source, signatures: Signatures, x: int) -> HostFunc:
     with source.span("host"):
         how = source.below(10)
         if how == 5 and signatures.mems:
-            actions.append(("mem.write", INSTANCE, "m0", source.below(64), format(source.bits(32), "08x")))
+            written = source.below(64), format(source.bits(32), "08x")
+            actions.append(("mem.write", INSTANCE, _memory(source, signatures), *written))
         elif how == 6:
             numeric = [k for k, g in enumerate(signatures.globals[: signatures.work]) if _settable(g)]
             if numeric:
@@ -99,7 +100,7 @@ def _host(source: Source, signatures: Signatures, x: int) -> HostFunc:
                 value = _argument(source, signatures.globals[k].type.valtype)
                 actions.append(("global.set", INSTANCE, f"g{k}", value))
         elif how == 7 and signatures.mems:
-            actions.append(("mem.grow", INSTANCE, "m0", source.below(2)))
+            actions.append(("mem.grow", INSTANCE, _memory(source, signatures), source.below(2)))
         elif how == 8:
             guarded = [f for f in range(signatures.imported, len(signatures.funcs)) if signatures.is_guarded(f)]
             if guarded:
@@ -109,6 +110,10 @@ def _host(source: Source, signatures: Signatures, x: int) -> HostFunc:
         elif how == 9:
             actions.append(("trap", f"host{x}", source.between(1, 3)))
     return HostFunc(tuple(map(str, t.params)), tuple(map(str, t.results)), tuple(actions))
+
+
+def _memory(source: Source, signatures: Signatures) -> str:
+    return f"m{source.below(len(signatures.mems))}"
 
 
 def _settable(g: Any) -> bool:

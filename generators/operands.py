@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from engine.instructions.model import Region
-from engine.types import I32, NumType, RefType, ValType
+from engine.types import I32, I64, NumType, RefType, ValType
 from generators.build import const
 from generators.palette import Role
 from generators.values import EDGES
@@ -24,57 +24,68 @@ __all__ = ["aimed", "present", "tame"]
 _ONE_IN = 64  # aimed operands that are any value at all
 
 
-def aimed(body: Body, t: ValType, role: Role, option: Option, imms: tuple[Any, ...]) -> None:
-    """Append an operand of this role."""
-    if body.source.below(_ONE_IN) == _ONE_IN - 1:
+def aimed(body: Body, t: ValType, role: Role, option: Option, imms: tuple[Any, ...], k: int) -> None:
+    """Append operand ``k``, of this role."""
+    if role is not Role.TIMEOUT and body.source.below(_ONE_IN) == _ONE_IN - 1:
         body.expr(t, 1)
         return
-    _AIM[role](body, t, option, imms)
+    _AIM[role](body, t, option, imms, k)
 
 
-def _small(body: Body, t: ValType, bound: int) -> None:
-    """Append a value below ``bound``: a constant, or an expression masked to a power of two."""
+def _small(body: Body, t: ValType, bound: int, unit: int = 1) -> None:
+    """Append a multiple of ``unit`` below ``bound``: a constant, or an expression masked to a power of two."""
     source = body.source
     if bound > 1 and source.chance(30):
         body.expr(t, 1)
-        body.out.append(const(t, (1 << bound.bit_length() - 1) - 1))
+        body.out.append(const(t, (1 << bound.bit_length() - 1) - unit))
         body.emit(f"{t}.and")
     else:
-        body.out.append(const(t, source.below(max(1, bound))))
+        at = source.below(max(1, bound))
+        body.out.append(const(t, at - at % unit))
 
 
-def _address(body: Body, t: ValType, option: Option, imms: tuple[Any, ...]) -> None:
+def _memory(option: Option, imms: tuple[Any, ...], k: int) -> int:
+    """Return the memory that operand ``k`` is an address in; two memories stand in the order of their operands."""
+    mems = [imm.mem if kind.name == "memarg" else imm for kind, imm in zip(option.row.imms, imms, strict=True)
+            if kind.name in ("memarg", "memidx")]  # fmt: skip
+    return int(mems[min(k, len(mems) - 1)])
+
+
+def _address(body: Body, t: ValType, option: Option, imms: tuple[Any, ...], k: int) -> None:
     source = body.source
+    x = _memory(option, imms, k)
     if not option.width:
-        _span_address(body, t)
+        _span_address(body, t, x)
         return
-    width = option.width
+    width, unit = option.width, option.unit
+    if unit > 1 and source.chance(4):
+        unit = 1
     offset = next((m.offset for m in imms if hasattr(m, "offset")), 0)
     how = source.below(16)
     if how < 13:
-        _small(body, t, 32 if how < 9 else 256)
+        _small(body, t, 32 if how < 9 else 256, unit)
     elif how < 15:  # the last access in bounds, the one before it, or the first beyond it
-        edge = body.module.memory_bytes() - width - offset - source.choose((0, 0, 0, 1, 1, 2, -1))
+        edge = body.module.memory_bytes(x) - width - offset - unit * source.choose((0, 0, 0, 1, 1, 2, -1))
         body.out.append(const(t, max(0, edge)))
     else:  # the same edge after growth
-        body.emit("memory.size", 0)
-        body.out.append(const(t, 16))
+        body.emit("memory.size", x)
+        body.out.append(const(t, body.module.mems[x].page_bits))
         body.emit(f"{t}.shl")
-        body.out.append(const(t, max(0, width + offset + source.choose((0, 0, 0, 0, 1, 2, -1)))))
+        body.out.append(const(t, max(0, width + offset + unit * source.choose((0, 0, 0, 0, 1, 2, -1)))))
         body.emit(f"{t}.sub")
 
 
-def _span_address(body: Body, t: ValType) -> None:
+def _span_address(body: Body, t: ValType, x: int) -> None:
     """Where a bulk operator begins: low down, or as far from the end as a usual length, or a little nearer."""
     source = body.source
     if source.below(16) < 13:
         _small(body, t, 32 if source.below(4) < 3 else 256)
     else:
         back = source.choose((16, 128, 16, 128, 15, 8, 1, 0))
-        body.out.append(const(t, max(0, body.module.memory_bytes() - back)))
+        body.out.append(const(t, max(0, body.module.memory_bytes(x) - back)))
 
 
-def _index(body: Body, t: ValType, option: Option, imms: tuple[Any, ...]) -> None:
+def _index(body: Body, t: ValType, option: Option, imms: tuple[Any, ...], k: int) -> None:
     """A slot of the table; for an indirect call mostly one that holds a function of the right type."""
     source = body.source
     kinds = [imm.name for imm in option.row.imms]
@@ -87,11 +98,11 @@ def _index(body: Body, t: ValType, option: Option, imms: tuple[Any, ...]) -> Non
     _small(body, t, body.module.table_room(table) + (1 if source.chance(4) else 0))
 
 
-def _segment(body: Body, t: ValType, option: Option, imms: tuple[Any, ...]) -> None:
+def _segment(body: Body, t: ValType, option: Option, imms: tuple[Any, ...], k: int) -> None:
     body.out.append(const(t, body.source.choose((0, 0, 0, 0, 0, 1))))
 
 
-def _length(body: Body, t: ValType, option: Option, imms: tuple[Any, ...]) -> None:
+def _length(body: Body, t: ValType, option: Option, imms: tuple[Any, ...], k: int) -> None:
     source = body.source
     if Region.SEGMENT in option.row.reads:
         room = body.module.segment_room(option.row.imms[0].name, imms[0])
@@ -102,12 +113,18 @@ def _length(body: Body, t: ValType, option: Option, imms: tuple[Any, ...]) -> No
         _small(body, t, 2 if source.below(4) < 3 else 8)
 
 
-def _delta(body: Body, t: ValType, option: Option, imms: tuple[Any, ...]) -> None:
-    body.out.append(const(t, body.source.choose((0, 1, 2, 1, 1 << 16, 0xFFFF, (1 << 32) - 1))))
+def _delta(body: Body, t: ValType, option: Option, imms: tuple[Any, ...], k: int) -> None:
+    body.out.append(const(t, body.source.choose((0, 1, 2, 1, 1 << 16, 0xFFFF, (1 << (64 if t is I64 else 32)) - 1))))
+
+
+def _timeout(body: Body, t: ValType, option: Option, imms: tuple[Any, ...], k: int) -> None:
+    """A few nanoseconds at most: nobody wakes the only agent, and a negative timeout is for ever."""
+    body.out.append(const(t, body.source.choose((0, 1, 1000))))
 
 
 _AIM = {
     Role.ADDRESS: _address, Role.INDEX: _index, Role.SEGMENT: _segment, Role.LENGTH: _length, Role.DELTA: _delta,
+    Role.TIMEOUT: _timeout,
 }  # fmt: skip
 
 

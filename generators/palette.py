@@ -35,7 +35,7 @@ from engine.types import (
 )
 from engine.validation.context import Context
 from engine.validation.features import type_feature
-from generators.immediates import domain, fills, is_context_free
+from generators.immediates import alignments, domain, fills, is_context_free
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -66,10 +66,12 @@ class Role(Enum):
     SEGMENT = "an offset in a segment"
     LENGTH = "a number of bytes or elements"
     DELTA = "a number of pages or elements to grow by"
+    TIMEOUT = "a time to wait"
 
 
 class Option(NamedTuple):
-    """One thing to emit; ``width`` is the number of bytes of a memory access, 0 where there is none."""
+    """One thing to emit; ``width`` is the number of bytes of a memory access, 0 where there is none, ``unit`` that of
+    which its address must be a multiple."""
 
     row: Instr
     imms: tuple[Any, ...]
@@ -77,6 +79,7 @@ class Option(NamedTuple):
     pushes: tuple[ValType, ...]
     roles: tuple[Role, ...]
     width: int
+    unit: int
     fills: bool
     weight: int
 
@@ -115,24 +118,11 @@ def _roles(row: Instr, arity: int, is_access: bool) -> tuple[Role, ...]:
                 roles[1] = Role.SEGMENT if Region.SEGMENT in row.reads else place
     elif is_access:
         roles[0] = Role.ADDRESS
+        if row.family == "atomic wait":
+            roles[-1] = Role.TIMEOUT
     elif Region.TABLE in row.reads | row.writes and arity:
         roles[-1 if row.control is Control.CALL else 0] = Role.INDEX
     return tuple(roles)
-
-
-def _width(row: Instr, c: Any, imms: tuple[Any, ...]) -> int:
-    """Return the bytes that an access touches, as the greatest alignment its own type rule allows."""
-    for k, imm in enumerate(row.imms):
-        if imm.name == "memarg":
-            width = 0
-            for align in range(5):
-                try:
-                    row.arrow(c, (*imms[:k], imms[k]._replace(align=align), *imms[k + 1 :]))
-                except InvalidError:
-                    continue
-                width = 1 << align
-            return width
-    return 0
 
 
 @cache
@@ -164,9 +154,12 @@ def list_options(rows: Iterable[Instr], c: Any) -> Iterator[Option]:
             if not arrow.polymorphic:
                 found.extend((imms, a) for a in _instances(arrow) if _is_on(a, c.features))
         for imms, a in found:
-            width = _width(row, c, imms)
+            legal = alignments(row)
+            width = 1 << legal[-1] if legal else 0
+            unit = width if len(legal) == 1 else 1
             weight = max(1, row.weight // len(found))
-            yield Option(row, imms, a.pops, a.pushes, _roles(row, len(a.pops), width > 0), width, fills(row), weight)
+            roles = _roles(row, len(a.pops), width > 0)
+            yield Option(row, imms, a.pops, a.pushes, roles, width, unit, fills(row), weight)
 
 
 class _Rows:
@@ -219,9 +212,9 @@ class _Sorted:
         leaves: dict[ValType, list[Option]] = {t: [] for t in VALUES}
         effects: list[Option] = []
         for option in options:
-            if not option.pushes:
+            if len(option.pushes) != 1:
                 effects.append(option)
-            elif len(option.pushes) == 1:
+            else:
                 into = producers if option.pops else leaves
                 pushed = option.pushes[0]
                 for t in (pushed,) if pushed in into else VALUES:
@@ -229,13 +222,14 @@ class _Sorted:
                         into[t].append(option)
         self.producers = {t: Choices(found, first.producers[t] if first else None) for t, found in producers.items()}
         self.leaves = {t: Choices(found, first.leaves[t] if first else None) for t, found in leaves.items()}
+        effects.sort(key=lambda o: len(o.pushes))  # what leaves values to be consumed is less simple
         self.effects = Choices(effects, first.effects if first else None)
 
 
 class Palette:
     """The options of a module under a profile: ``producers[t]`` push one ``t``, ``leaves[t]`` without operands,
-    ``effects`` push nothing, ``operators`` are those on numbers and (there are so many) more rarely on vectors.
-    ``calls`` are kept apart, because what may be called depends on the caller."""
+    ``effects`` push nothing or several values, ``operators`` are those on numbers and (there are so many) more rarely
+    on vectors.  ``calls`` are kept apart, because what may be called depends on the caller."""
 
     def __init__(self, c: Context, profile: Profile, allowed: Callable[[Option], bool]) -> None:
         """``allowed`` refuses what would break a promise of the module, such as its termination."""

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine.features import SIMD
+from engine.features import CUSTOM_PAGE_SIZES, MEMORY64, MULTI_MEMORY, SIMD, THREADS
 from engine.instructions.model import Region
 from engine.module import Active, Data, Elem, Export, FuncImport, Global, Import, In, Module, Passive, Table
 from engine.types import (
     EXTERNREF,
     FUNCREF,
     I32,
+    I64,
     V128,
     FuncType,
     GlobalType,
@@ -35,6 +36,7 @@ from generators.values import choose_bits
 
 if TYPE_CHECKING:
     from engine.module import Expr
+    from engine.types import AddrType
     from generators.palette import Option
     from generators.profile import Profile
     from generators.source import Source
@@ -56,7 +58,7 @@ class Signatures:
         self.funcs: list[int] = []  # type index by function index, imports first
         self.flags: list[str] = []  # by function index: plain, guarded or leaf
         self._choose_functions()
-        self._choose_memory()
+        self._choose_memories()
         self._choose_tables()
         self._choose_globals()
         self._choose_segments()
@@ -107,13 +109,28 @@ class Signatures:
             self.funcs.append(self._typeidx(FuncType((), ())))
             self.flags.append("plain")
 
-    def _choose_memory(self) -> None:
+    def _choose_memories(self) -> None:
         source = self.source
         self.mems: list[MemType] = []
         if source.chance(self.profile.memory_percent):
-            low = 0 if source.chance(2) else source.choose((1, 1, 1, 2))
-            high = low + source.choose((1, 0, 2, 3))
-            self.mems.append(MemType(Limits(low, high)))
+            self.mems.append(self._memtype())
+            while MULTI_MEMORY in self.profile.features and len(self.mems) < 4 and source.chance(15):
+                self.mems.append(self._memtype())
+
+    def _memtype(self) -> MemType:
+        source, features = self.source, self.profile.features
+        low = 0 if source.chance(2) else source.choose((1, 1, 1, 2))
+        high = low + source.choose((1, 0, 2, 3))
+        addrtype = self._addrtype()
+        if THREADS in features and source.chance(10):
+            return MemType(Limits(low, high), addrtype, shared=True)
+        if CUSTOM_PAGE_SIZES in features and source.chance(8):
+            low = source.choose((300, 65536, 1000, 65537, 7))
+            return MemType(Limits(low, low + source.choose((1, 0, 2, 70000))), addrtype, page_bits=0)
+        return MemType(Limits(low, high), addrtype)
+
+    def _addrtype(self) -> AddrType:
+        return I64 if MEMORY64 in self.profile.features and self.source.chance(15) else I32
 
     def _choose_tables(self) -> None:
         source = self.source
@@ -121,7 +138,8 @@ class Signatures:
         for reftype in (FUNCREF, EXTERNREF):
             if source.chance(self.profile.table_percent // (1 if reftype is FUNCREF else 3)):
                 low = source.choose((6, 4, 8, 2, 10))
-                self.tables.append(TableType(reftype, Limits(low, low + source.choose((4, 0, 8)))))
+                limits = Limits(low, low + source.choose((4, 0, 8)))
+                self.tables.append(TableType(reftype, limits, self._addrtype()))
 
     def _choose_globals(self) -> None:
         source = self.source
@@ -149,17 +167,17 @@ class Signatures:
             for _ in range(source.below(3)):
                 init = source.bits(8 * source.choose((8, 0, 16, 1))) if source.chance(90) else 0
                 content = init.to_bytes((init.bit_length() + 7) // 8, "little")
-                has_room = self.mems[0].limits.min > 0
-                active = has_room and source.chance(60)
-                offset = (const(I32, source.below(48)), END)
-                self.datas.append(Data(content, Active(0, offset) if active else Passive()))
+                x = source.below(len(self.mems))
+                active = self.memory_bytes(x) > 64 and source.chance(60)
+                offset = (const(self.mems[x].addrtype, source.below(48)), END)
+                self.datas.append(Data(content, Active(x, offset) if active else Passive()))
         self.elems: list[Elem] = []
         callable_ = [x for x, flag in enumerate(self.flags) if flag != "plain"]
         for x, table in enumerate(self.tables):
             if table.reftype is not FUNCREF or not callable_:
                 continue
             room = table.limits.min
-            for mode in (Active(x, (const(I32, source.below(3)), END)), Passive()):
+            for mode in (Active(x, (const(table.addrtype, source.below(3)), END)), Passive()):
                 size = source.between(0, room - 2) if isinstance(mode, Active) else source.below(5)
                 refs = tuple((ref_func(source.choose(callable_)), END) for _ in range(size))
                 self.elems.append(Elem(FUNCREF, refs, mode))
@@ -203,8 +221,8 @@ class Signatures:
         return Region.TABLE not in call.row.reads or bool(self.slots(call.imms[1], call.imms[0]))
 
     def stores(self, t: NumType | VecType) -> list[Option]:
-        """Return the options that store a whole ``t``; none where the memory is empty."""
-        return self.palette.stores(t) if self.mems and self.memory_bytes() else []
+        """Return the options that store a whole ``t`` in a memory that has room for some of them."""
+        return [o for o in self.palette.stores(t) if self.memory_bytes(o.imms[0].mem) > 256]
 
     def sink(self, t: ValType) -> int | None:
         """Return a mutable global of type ``t`` that takes values nobody wants, or None."""
@@ -213,9 +231,9 @@ class Signatures:
                 return x
         return None
 
-    def memory_bytes(self) -> int:
-        """Return the initial size of the memory."""
-        return self.mems[0].limits.min << 16
+    def memory_bytes(self, x: int) -> int:
+        """Return the initial size of memory ``x``."""
+        return self.mems[x].limits.min << self.mems[x].page_bits
 
     def table_room(self, x: int) -> int:
         """Return the initial number of slots of table ``x``."""

@@ -150,9 +150,7 @@ def rmw(name: str, sub: int, t: NumType, *, bytes: int, fn: Callable[[int, int, 
 
 def cmpxchg(name: str, sub: int, t: NumType, *, bytes: int) -> Instr:
     """``address t t -> t``: expected and replacement."""
-    return _row(
-        name, sub, (t, t), (t,), bytes, partial(atomic_cmpxchg, bytes), family="atomic cmpxchg", writes=_MEMORY
-    )
+    return _row(name, sub, (t, t), (t,), bytes, partial(atomic_cmpxchg, bytes), family="atomic cmpxchg", writes=_MEMORY)
 
 
 def wait(name: str, sub: int, t: NumType) -> Instr:

@@ -9,20 +9,23 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 import pytest
-import wasmtime
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.binary import decode
+from engine.errors import TrapKind
+from engine.features import THREADS
 from engine.instructions import TABLE
-from engine.types import I32, Arrow
+from engine.types import I32, I64, Arrow
 from engine.validation import validate
 from generators.module import Generated, generate
 from generators.palette import Role, list_options
 from generators.profile import PRESETS
 from generators.source import Source
 from generators.values import SHARP
-from oracles.plan import Plan
+from oracles.adapters import wasmtime
+from oracles.outcome import Returned
+from oracles.plan import Plan, Step
 
 if TYPE_CHECKING:
     from engine.module import Module
@@ -40,10 +43,14 @@ def names(module: Module) -> Counter[str]:
 
 @pytest.mark.parametrize("profile", PRESETS)
 def test_every_module_validates_here_and_elsewhere(profile: str) -> None:
-    engine = wasmtime.Engine()
-    for case in cases(25, profile):
+    adapter = wasmtime.adapter("")
+    shared = frozenset(f for f in PRESETS[profile].features if f.name in {"mvp", *adapter.describe().features})
+    for i in range(25):
+        case = generate(Source.fresh(11, i), replace(PRESETS[profile], features=shared))
         validate(decode(case.wasm))
-        wasmtime.Module.validate(engine, case.wasm)
+        session = adapter.open(case.plan)
+        assert session.run(Step("validate", {"module": "m"})) == (Returned(), None)
+        session.close()
 
 
 @pytest.mark.parametrize("profile", PRESETS)
@@ -159,3 +166,36 @@ def test_roles_come_from_the_row() -> None:
     assert roles["table.set"] == (Role.INDEX, Role.VALUE)
     assert roles["i64.store"] == (Role.ADDRESS, Role.VALUE)
     assert roles["call_indirect"][-1] is Role.INDEX
+
+
+def test_memories_differ_in_kind_and_every_one_is_shown() -> None:
+    kinds = Counter((m.addrtype, m.shared, m.page_bits) for case in cases(150) for m in case.module.mems)
+    assert {(I32, False, 16), (I64, False, 16), (I32, True, 16), (I32, False, 0)} <= set(kinds)
+    case = next(case for case in cases(150) if len(case.module.mems) > 1)
+    exported = {e.index for e in case.module.exports if e.kind == "mem"}
+    assert exported == set(range(len(case.module.mems)))
+    accessed = {i.imms[0].mem for c in cases(150) for code in c.module.codes for i in code.body if "load" in i.row.name}
+    assert accessed >= {0, 1}
+
+
+def test_atomic_accesses_are_mostly_aligned_and_waits_are_short() -> None:
+    """A wait whose timeout is not a small constant could block an engine for years."""
+    atomics = waits = 0
+    for case in cases(250):
+        for code in case.module.codes:
+            for before, instruction in zip(code.body, code.body[1:], strict=False):
+                if instruction.row.feature is not THREADS or not instruction.row.traps:
+                    continue
+                atomics += 1
+                assert 1 << instruction.imms[0].align in (1, 2, 4, 8)
+                if TrapKind.EXPECTED_SHARED_MEMORY in instruction.row.traps:
+                    waits += 1
+                    assert before.row.name == "i64.const"
+                    assert before.imms[0] <= 1000
+    assert atomics > 100
+    assert waits
+
+
+def test_results_of_an_operator_with_several_are_used() -> None:
+    wide = [i.row.name for case in cases(60) for code in case.module.codes for i in code.body]
+    assert {"i64.add128", "i64.sub128", "i64.mul_wide_s", "i64.mul_wide_u"} <= set(wide)
