@@ -80,4 +80,6 @@ def test_every_kind_of_assertion_and_every_trap_of_wasm_2_stands_in_a_script():
         "null i31 reference",
         "out of bounds array access",
         "cast failure",
+        "unaligned atomic",
+        "expected shared memory",
     }
