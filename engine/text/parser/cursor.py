@@ -245,8 +245,10 @@ class Cursor:
         here = self.annotations.get(pos)
         if here is None:
             return []
-        taken = [token for token in here if self.source.annotation(token)[0] == id]
-        rest = [token for token in here if token not in taken]
+        taken: list[Token] = []
+        rest: list[Token] = []
+        for token in here:
+            (taken if self.source.annotation(token)[0] == id else rest).append(token)
         if rest:
             self.annotations[pos] = rest
         else:

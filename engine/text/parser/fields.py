@@ -32,7 +32,7 @@ from .segments import SegmentReader
 if TYPE_CHECKING:
     from engine.features import FeatureSet
     from engine.text.lexer import Source
-    from engine.types import ValType
+    from engine.types import SubType, ValType
 
 __all__ = ["ModuleReader", "runs"]
 
@@ -42,9 +42,10 @@ _FIELDS = frozenset({*_SPACES, "type", "rec", "import", "export", "start", "elem
 
 
 class _Field(NamedTuple):
-    """A field whose names are bound: ``pos`` is the token behind what was taken, ``x`` its index, ``close`` its end."""
+    """A field whose names are bound, and its index ``x``: it is ``open`` to ``close``, and taken up to ``pos``."""
 
     keyword: str
+    open: int
     pos: int
     close: int
     x: int = -1
@@ -57,14 +58,12 @@ class ModuleReader(SegmentReader):
 
     def __init__(self, source: Source, features: FeatureSet) -> None:
         super().__init__(source, features)
-        self.parts: dict[str, list[Any]] = {
-            part: [] for part in ("imports", "funcs", "tables", "mems", "tags", "globals", "exports", "elems", "datas")
-        }
-        self.codes: list[Code] = []
+        self.parts: dict[str, list[Any]] = {}
+        self.places: dict[str, list[int]] = {}  # as in a module: where a part starts, then where each item does
         self.start: int | None = None
         self.placed: list[Placed] = []
         self.hinted: list[tuple[int, Code, list[tuple[int, bytes]]]] = []
-        self.names_data = False
+        self._at = 0  # where the field starts that is being read
         self._defined = ""  # the kind of the first definition: imports stand before it
         self._starts = 0
 
@@ -77,6 +76,7 @@ class ModuleReader(SegmentReader):
             first += self._types(field, first)
         for field in others:
             self.pos = field.pos
+            self._at = self.starts[field.open]
             getattr(self, f"_read_{field.keyword}")(field)
             if self.pos != field.close:
                 self.refuse("the end of the form")
@@ -103,10 +103,10 @@ class ModuleReader(SegmentReader):
             self.pos += 2
             close = self.close[pos]
             if keyword in ("type", "rec"):
-                types.append(_Field(keyword, self.pos, close))
+                types.append(_Field(keyword, pos, self.pos, close))
                 self._bind_types(keyword)
             else:
-                others.append(self._bind(keyword, close))
+                others.append(self._bind(keyword, pos, close))
             self.pos = close + 1
 
     def _module_name(self) -> None:
@@ -128,11 +128,10 @@ class ModuleReader(SegmentReader):
             self.declare("type")
             self.pos = self.close[pos] + 1
 
-    def _bind(self, keyword: str, close: int) -> _Field:
-        at = self.pos - 1
+    def _bind(self, keyword: str, open: int, close: int) -> _Field:
         if keyword == "import":
             origin = (self.name(), self.name())
-            self._check_order(at)
+            self._check_order(open + 1)
             form = self.pos
             kind = self.enter()
             if kind not in _SPACES:
@@ -140,20 +139,20 @@ class ModuleReader(SegmentReader):
                 self.refuse("func, table, memory, global or tag")
             x = self.scope.spaces[_SPACES[kind]].size
             self.declare(_SPACES[kind])
-            return _Field(keyword, form, close, x, origin=origin)
+            return _Field(keyword, open, form, close, x, origin=origin)
         if keyword in ("elem", "data"):
             x = self.scope.spaces[keyword].size
             self.declare(keyword)
-            return _Field(keyword, self.pos, close, x)
+            return _Field(keyword, open, self.pos, close, x)
         if keyword == "start":
             self._starts += 1
             if self._starts > 1:
-                raise self.error_at(at, "multiple start sections")
+                raise self.error_at(open + 1, "multiple start sections")
         if keyword not in _SPACES:
-            return _Field(keyword, self.pos, close)
-        return self._bind_definition(keyword, at, close)
+            return _Field(keyword, open, self.pos, close)
+        return self._bind_definition(keyword, open, close)
 
-    def _bind_definition(self, keyword: str, at: int, close: int) -> _Field:
+    def _bind_definition(self, keyword: str, open: int, close: int) -> _Field:
         space = _SPACES[keyword]
         x = self.scope.spaces[space].size
         self.declare(space)
@@ -165,13 +164,13 @@ class ModuleReader(SegmentReader):
         if self.enter_if("import"):
             origin = (self.name(), self.name())
             self.leave()
-            self._check_order(at)
+            self._check_order(open + 1)
         else:
             self._defined = self._defined or _NOUNS[keyword]
         pos = self.pos
         if origin is None and keyword in ("table", "memory") and self._brings_segment():
             self.scope.spaces["elem" if keyword == "table" else "data"].add(None)
-        return _Field(keyword, pos, close, x, tuple(exports), origin)
+        return _Field(keyword, open, pos, close, x, tuple(exports), origin)
 
     def _check_order(self, pos: int) -> None:
         if self._defined:
@@ -187,6 +186,7 @@ class ModuleReader(SegmentReader):
     def _types(self, field: _Field, first: int) -> int:
         """Read a definition of types and return how many."""
         self.pos = field.pos
+        self._at = self.starts[field.open]
         if field.keyword == "type":
             subtypes = [self._type(first)]
         else:
@@ -203,13 +203,24 @@ class ModuleReader(SegmentReader):
         self.identifier_if()
         return self.subtype(x)
 
+    def add_rectype(self, subtypes: tuple[SubType, ...]) -> None:
+        """Add a group of types to the module, at the place of the field that is being read."""
+        self.places.setdefault("types", [self._at]).append(self._at)
+        super().add_rectype(subtypes)
+
     def _exports(self, field: _Field) -> None:
         kind = _SPACES[field.keyword]
-        self.parts["exports"] += [Export(name, kind, field.x) for name in field.exports]
+        for name in field.exports:
+            self._add("exports", Export(name, kind, field.x))
+
+    def _add(self, part: str, item: Any) -> None:
+        """Add an item to a part of the module, at the place of the field that is being read."""
+        self.parts.setdefault(part, []).append(item)
+        self.places.setdefault(part, [self._at]).append(self._at)
 
     def _import(self, field: _Field, desc: Any) -> None:
         assert field.origin is not None
-        self.parts["imports"].append(Import(*field.origin, desc))
+        self._add("imports", Import(*field.origin, desc))
 
     def _read_import(self, field: _Field) -> None:
         keyword = self.enter()
@@ -240,12 +251,12 @@ class ModuleReader(SegmentReader):
         if field.origin is not None:
             self._import(field, FuncImport(typeidx))
         else:
-            self.parts["funcs"].append(typeidx)
+            self._add("funcs", typeidx)
             locals_ = runs(self.named("local", self.scope.locals))
             offset = self.starts[self.pos]
             body = self.expression()
             code = Code(locals_, body, offset)
-            self.codes.append(code)
+            self._add("codes", code)
             if self.hints:
                 self.hinted.append((field.x, code, self.hints))
         self.scope.leave_function(field.x)
@@ -262,13 +273,13 @@ class ModuleReader(SegmentReader):
             limits = self.limits()
             t = TableType(self.reftype(), limits, addrtype)
             init = None if self.pos == field.close else self.expression()
-            self.parts["tables"].append(Table(t, init))
+            self._add("tables", Table(t, init))
             return
         reftype = self.reftype()
         elemtype, elements = self.inline_elements(reftype)
         n = len(elements)
-        self.parts["tables"].append(Table(TableType(reftype, Limits(n, n), addrtype)))
-        self.parts["elems"].append(Elem(elemtype, elements, self.origin(field.x, addrtype, at)))
+        self._add("tables", Table(TableType(reftype, Limits(n, n), addrtype)))
+        self._add("elems", Elem(elemtype, elements, self.origin(field.x, addrtype, at)))
 
     def _read_memory(self, field: _Field) -> None:
         """Spec: text-mem."""
@@ -280,7 +291,7 @@ class ModuleReader(SegmentReader):
         addrtype = self.addrtype()
         if self.at(Kind.INTEGER):
             self.pos = at
-            self.parts["mems"].append(self.memtype())
+            self._add("mems", self.memtype())
             return
         page_bits = self.page_bits()
         if not self.enter_if("data"):
@@ -288,8 +299,8 @@ class ModuleReader(SegmentReader):
         data = self.strings()
         self.leave()
         pages = (len(data) + (1 << page_bits) - 1) >> page_bits
-        self.parts["mems"].append(MemType(Limits(pages, pages), addrtype, False, page_bits))
-        self.parts["datas"].append(Data(data, self.origin(field.x, addrtype, self.starts[at])))
+        self._add("mems", MemType(Limits(pages, pages), addrtype, False, page_bits))
+        self._add("datas", Data(data, self.origin(field.x, addrtype, self.starts[at])))
 
     def _read_global(self, field: _Field) -> None:
         """Spec: text-global."""
@@ -298,7 +309,7 @@ class ModuleReader(SegmentReader):
         if field.origin is not None:
             self._import(field, t)
         else:
-            self.parts["globals"].append(Global(t, self.expression()))
+            self._add("globals", Global(t, self.expression()))
 
     def _read_tag(self, field: _Field) -> None:
         """Spec: text-tag."""
@@ -307,7 +318,7 @@ class ModuleReader(SegmentReader):
         if field.origin is not None:
             self._import(field, t)
         else:
-            self.parts["tags"].append(t)
+            self._add("tags", t)
 
     def _read_export(self, field: _Field) -> None:
         """Spec: text-export."""
@@ -317,25 +328,26 @@ class ModuleReader(SegmentReader):
         if keyword not in _SPACES:
             self.pos = at + 1
             self.refuse("func, table, memory, global or tag")
-        self.parts["exports"].append(Export(name, _SPACES[keyword], self.index(_SPACES[keyword])))
+        self._add("exports", Export(name, _SPACES[keyword], self.index(_SPACES[keyword])))
         self.leave()
 
     def _read_start(self, field: _Field) -> None:
         """Spec: text-start."""
+        self.places["start"] = [self._at]
         self.start = self.index("func")
 
     def _read_elem(self, field: _Field) -> None:
-        self.parts["elems"].append(self.elem())
+        self._add("elems", self.elem())
 
     def _read_data(self, field: _Field) -> None:
-        self.parts["datas"].append(self.data())
+        self._add("datas", self.data())
 
     # -- the module
 
     def _finish(self, with_names: bool) -> Module:
         parts: dict[str, Any] = {part: tuple(found) for part, found in self.parts.items()}
-        module = Module(types=tuple(self.rectypes), start=self.start, codes=tuple(self.codes), **parts)
-        if any(names_data(row) for row in {ins.row for code in self.codes for ins in code.body}):
+        module = Module(types=tuple(self.rectypes), start=self.start, places=self.places, **parts)
+        if any(names_data(row) for row in {ins.row for code in module.codes for ins in code.body}):
             module.data_count = len(module.datas)
         if self.hinted:
             self.placed.append(branch_hints(self.hinted))
