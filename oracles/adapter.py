@@ -30,10 +30,11 @@ __all__ = [
     "crc_pages", "hex_of", "load", "refusal", "value_of", "values_of",
 ]  # fmt: skip
 
-ACTIONS = ("record", "mix", "mem.write", "mem.grow", "global.set", "table.set", "call", "trap")
+ACTIONS = ("record", "mix", "mem.write", "mem.grow", "global.set", "table.set", "call", "trap", "throw")
 ALL = "all"  # a plan's features may be ("all",): everything the engine has, switched on
 _ACTION_SIZES = {
     "record": 1, "mix": 2, "mem.write": 5, "mem.grow": 4, "global.set": 4, "table.set": 5, "call": 4, "trap": 3,
+    "throw": 5,
 }  # fmt: skip
 PAGE = 4096  # bytes covered by one checksum of ``observe``
 MAX_READ = 4 << 20  # bytes that one ``read`` step may ask for
@@ -171,7 +172,8 @@ class Numbering:
 class Session:
     """One plan in one engine: names, the host's state, and the dispatch of steps.
 
-    A subclass defines ``step_KIND(step) -> Answer`` for what its engine can do, ``observe_instance`` and ``table_set``.
+    A subclass defines ``step_KIND(step) -> Answer`` for what its engine can do, ``observe_instance``, ``table_set`` and,
+    where exceptions can pass through host functions, ``throw`` and ``propagate``.
     ``binaries`` holds the plan's modules and those assembled, ``instances`` what the subclass keeps of each instance.
     """
 
@@ -246,6 +248,14 @@ class Session:
         """Set a slot of an exported table; out of bounds or ill-typed is no effect (the ``table.set`` action)."""
         raise Stop(Unsupported("action table.set"))
 
+    def throw(self, instance: str, export: str, args: Sequence[Value]) -> None:
+        """Leave the host function by an exception of an exported tag (the ``throw`` action); ill-typed is no effect."""
+        raise Stop(Unsupported("action throw"))
+
+    def propagate(self, outcome: Outcome) -> None:
+        """Leave the host function by the way in which a call that it made has ended."""
+        raise Stop(outcome)
+
     def host_call(self, name: str, args: Sequence[Value]) -> list[Value]:
         """Run the actions of the plan's host function and return its results, or raise Stop with the outcome."""
         host = self.plan.hosts[name]
@@ -275,6 +285,9 @@ class Session:
             elif kind == "trap":
                 if action[2] in (0, count):
                     raise Stop(HostError(str(action[1])))
+            elif kind == "throw":
+                if action[4] in (0, count) and action[1] in self.instances:
+                    self.throw(action[1], action[2], values_of(action[3]))
             elif action[1] in self.instances:
                 self._act_on_instance(action)
         return results
@@ -295,8 +308,9 @@ class Session:
             self.table_set(instance, export, count_of(action[3]), value_of(action[4]))
             return
         outcome, _ = self.run(step)
-        propagates = kind == "call" and not isinstance(outcome, (Returned, Blocked))
-        if propagates or isinstance(outcome, Unsupported):
+        if kind == "call" and not isinstance(outcome, (Returned, Blocked)):
+            self.propagate(outcome)
+        if isinstance(outcome, Unsupported):
             raise Stop(outcome)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from oracles.conformance_modules import binary
-from oracles.outcome import Blocked, Exhausted, HostError, Rejected, Returned, Trapped, Unsupported
+from oracles.outcome import Blocked, Exhausted, HostError, Rejected, Returned, Threw, Trapped, Unsupported
 from oracles.plan import HOST, HostFunc, Limits, Plan, Step, Value, host_mix
 from oracles.traps import merged
 
@@ -160,7 +160,7 @@ def _check(name: str, *steps: tuple[Step, tuple[Any, Any]], needs: str = "", **f
 
 _KNOWN = frozenset({
     "echo", "echo_vector", "echo_reference", "many", "traps", "trap_table", "state", "wide", "table_grow", "host",
-    "provider", "consumer", "mistyped", "start_traps", "segment_traps", "ill_typed", "loop", "functions",
+    "provider", "consumer", "mistyped", "start_traps", "segment_traps", "ill_typed", "loop", "functions", "exceptions",
 })  # fmt: skip
 
 
@@ -373,6 +373,46 @@ def _host_checks() -> list[Check]:
     ]  # fmt: skip
 
 
+def _exception_checks() -> list[Check]:
+    payload = (i32(5), ("f64", "7ff4000000000001"))
+    threw, caught, ok = (Threw(0, payload), None), _values(*payload), _values()
+    make = (_make("exceptions", env=[HOST]), _OK)
+
+    def check(name: str, actions: list[list[Any]], *steps: tuple[Step, tuple[Any, Any]], needs: str = "") -> Check:
+        host = HostFunc((), (), tuple(tuple(a) for a in actions))
+        return _check(
+            f"exceptions: {name}",
+            make,
+            *steps,
+            needs=f"feature:exceptions feature:multi-value {needs}",
+            hosts={"f": host},
+        )
+
+    values = [list(v) for v in payload]
+    return [
+        check("caught or not", [], (_call("throw", *payload), threw), (_call("catch", *payload), caught)),
+        check("a trap is none", [], (_call("fail"), (Trapped("unreachable"), None))),
+        check(
+            "through a host function", [["call", "i", "throw", values]], (_call("call and catch"), caught),
+            (_call("call"), threw), (_call("call and catch"), caught), needs="action:call",
+        ),
+        check(
+            "thrown by a host function", [["throw", "i", "tag", values, 0]], (_call("call and catch"), caught),
+            (_call("call"), threw), needs="action:throw",
+        ),
+        check(
+            "thrown on the second call", [["throw", "i", "tag", values, 2]], (_call("call"), ok), (_call("call"), threw),
+            (_call("call"), ok), needs="action:throw",
+        ),
+        check(
+            "not thrown", [
+                ["throw", "i", "tag", values[:1], 0], ["throw", "i", "tag", values[::-1], 0],
+                ["throw", "i", "fail", [], 0], ["throw", "absent", "tag", values, 0],
+            ], (_call("call"), ok), needs="action:throw",
+        ),
+    ]  # fmt: skip
+
+
 def _link_checks() -> list[Check]:
     unlinkable = (Rejected("unlinkable"), None)
     return [
@@ -412,5 +452,6 @@ def _module_checks() -> list[Check]:
 
 
 CHECKS: tuple[Check, ...] = (
-    *_values_checks(), *_trap_checks(), *_state_checks(), *_host_checks(), *_link_checks(), *_module_checks(),
+    *_values_checks(), *_trap_checks(), *_state_checks(), *_host_checks(), *_exception_checks(), *_link_checks(),
+    *_module_checks(),
 )  # fmt: skip

@@ -93,6 +93,20 @@ TEXTS: dict[str, str] = {
   (func $public (export "public"))
   (func (export "pick") (param i32) (result funcref) local.get 0 table.get 0)
   (export "alias" (func $public)))""",
+    "exceptions": r"""(module
+  (import "env" "f" (func $f))
+  (tag $tag (export "tag") (param i32 f64))
+  (func $throw (export "throw") (param i32 f64) local.get 0 local.get 1 throw $tag)
+  (func (export "catch") (param i32 f64) (result i32 f64)
+    (block $caught (result i32 f64)
+      (try_table (catch $tag $caught) local.get 0 local.get 1 call $throw)
+      unreachable))
+  (func (export "call") call $f)
+  (func (export "call and catch") (result i32 f64)
+    (block $caught (result i32 f64)
+      (try_table (catch $tag $caught) call $f)
+      i32.const 0 f64.const 0))
+  (func (export "fail") (try_table (catch_all 0) unreachable)))""",
 }
 
 _BINARIES: dict[str, str] = {
@@ -135,6 +149,12 @@ _BINARIES: dict[str, str] = {
     "functions": (
         "AGFzbQEAAAABDwNgAn98AX5gAABgAX8BcAIJAQNlbnYBZgAAAwQDAQECBAQBcAAEByEEBXRhYmxlAQAGcHVibGljAAIEcGljawAD"
         "BWFsaWFzAAIJCQEAQQALAwECAAoOAwIACwIACwYAIAAlAAsAHARuYW1lARUDAAFmAQdwcml2YXRlAgZwdWJsaWM="
+    ),
+    "exceptions": (
+        "AGFzbQEAAAABFQRgAABgAn98AGACf3wCf3xgAAJ/fAIJAQNlbnYBZgAAAwYFAQIAAwANAwEAAQc2BgN0YWcEAAV0aHJvdwABBWNhdGNo"
+        "AAIEY2FsbAADDmNhbGwgYW5kIGNhdGNoAAQEZmFpbAAFCkcFCAAgACABCAALEwACAx9AAQAAACAAIAEQAQsACwsEABAACxkAAgMfQAEA"
+        "AAAQAAtBAEQAAAAAAAAAAAsLCQAfQAECAAALCwAxBG5hbWUBCwIAAWYBBXRocm93AxUCAgEABmNhdWdodAQBAAZjYXVnaHQLBgEAA3Rh"
+        "Zw=="
     ),
 }
 

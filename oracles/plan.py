@@ -88,9 +88,10 @@ class HostFunc:
     ``["record"]`` append name and arguments to the host trace; ``["mix", seed]`` the results are :func:`host_mix`
     (default: zeros and nulls); ``["mem.write", instance, export, address, hex]``; ``["mem.grow", instance, export,
     pages]``; ``["global.set", instance, export, value]``; ``["table.set", instance, export, index, value]``;
-    ``["call", instance, export, args]`` re-enter, an outcome other than returned propagates; ``["trap", id, nth]`` end
-    with ``HostError(id)`` on the nth call of this function (1-based; 0 means on every call).
-    Later kinds: throw, burn, suspend.
+    ``["call", instance, export, args]`` re-enter, an outcome other than returned propagates, an exception so that the
+    caller may catch it; ``["trap", id, nth]`` end with ``HostError(id)`` on the nth call of this function (1-based; 0
+    means on every call); ``["throw", instance, export, args, nth]`` end by an exception of an exported tag likewise.
+    Later kinds: burn, suspend.
     """
 
     params: Tuple[str, ...]

@@ -127,6 +127,12 @@ def _place(where: Where | None) -> tuple[int, int] | None:
     return where.funcidx, where.offset
 
 
+def _payload(tag: Any) -> Sequence[ValType]:
+    """Return the types of the values that exceptions of a tag carry."""
+    types: Sequence[ValType] = tag.type.type.comp.params
+    return types
+
+
 class ReferenceSession(Session):
     """One store; modules are decoded and validated once."""
 
@@ -146,6 +152,7 @@ class ReferenceSession(Session):
         self.functions = Numbering()
         self.externs: dict[int, ExternRef] = {}
         self.tags = Numbering()
+        self.thrown: UncaughtException | None = None  # what the latest call to end with an exception threw
 
     def run(self, step: Step) -> Answer:
         """Answer a step; what calls and instantiations executed is ``executed`` instructions in the data."""
@@ -166,8 +173,8 @@ class ReferenceSession(Session):
             raise EngineBug(f"{type(e).__name__} in step {step.kind}: {e}") from e
 
     def _threw(self, e: UncaughtException) -> Threw:
-        types: Iterable[ValType] = e.tag.type.type.comp.params
-        return Threw(self.tags.number(e.tag, e.tag), tuple(map(self.show, types, e.values)))
+        self.thrown = e if self.nesting else None
+        return Threw(self.tags.number(e.tag, e.tag), tuple(map(self.show, _payload(e.tag), e.values)))
 
     # values
 
@@ -349,6 +356,20 @@ class ReferenceSession(Session):
                 table.set(index, self.value(value, table.type.reftype))
             except Stop:
                 return  # ill-typed: no effect
+
+    def throw(self, instance: str, export: str, args: Sequence[Value]) -> None:
+        tag = self.instance(instance).exports.get(export)
+        if isinstance(tag, TagInst):
+            try:
+                values = self.values(args, _payload(tag))
+            except Stop:
+                return  # ill-typed: no effect
+            raise UncaughtException(tag, values)
+
+    def propagate(self, outcome: Outcome) -> None:
+        if self.thrown is not None and isinstance(outcome, Threw):
+            raise self.thrown
+        super().propagate(outcome)
 
     def observe_instance(self, name: str) -> dict[str, Any]:
         memories, tables, globals_ = {}, {}, {}

@@ -15,6 +15,7 @@ import platform
 from typing import TYPE_CHECKING
 
 from oracles.adapter import (
+    ACTIONS,
     ALL,
     Adapter,
     Answer,
@@ -37,6 +38,8 @@ from oracles.plan import HOST
 from oracles.traps import HOST_TRAP, STACK, WASMTIME_CODES
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from oracles.plan import Plan, Step, Value
 
 __all__ = ["WasmtimeAdapter", "WasmtimeSession", "adapter"]
@@ -51,6 +54,7 @@ class WasmtimeSession(StateSession):
         super().__init__(plan)
         self.api = api
         self.variant = setup.variant
+        self.actions = _actions(setup.variant)
         self.engine = api.engine(setup)
         self.store = api.wasmtime_store_new(self.engine, None, None)
         self.context: int = api.wasmtime_store_context(self.store)
@@ -63,6 +67,7 @@ class WasmtimeSession(StateSession):
         self.host_keys: list[int] = []
         self.tags: list[ctypes.Array[ctypes.c_char]] = []
         self.pending: Outcome | None = None  # what a host function ended with
+        self.thrown: ctypes.Array[ctypes.c_char] | None = None  # the exception that leaves a host function, rooted
         self.bug: BaseException | None = None  # what the adapter did wrong inside a callback
 
     def close(self) -> None:
@@ -277,7 +282,10 @@ class WasmtimeSession(StateSession):
         for i in range(api.wasmtime_exnref_field_count(context, exn)):
             if api.error(api.wasmtime_exnref_field(context, exn, i, cell)) is None:
                 values.append(self.values.take(cell))
-        api.wasmtime_exnref_unroot(exn)
+        if self.nesting:  # the host function around us passes it on
+            self.thrown = exn
+        else:
+            api.wasmtime_exnref_unroot(exn)
         return Threw(number, tuple(values))
 
     def _number_tag(self, raw: bytes) -> int:
@@ -290,6 +298,26 @@ class WasmtimeSession(StateSession):
         return len(self.tags) - 1
 
     # host functions
+
+    def throw(self, instance: str, export: str, args: Sequence[Value]) -> None:
+        found = self.instances[instance].get(export)
+        if found is None or found.kind != TAG:
+            return
+        buffer = ctypes.create_string_buffer(VAL_SIZE * (len(args) + 1))
+        base = ctypes.addressof(buffer)
+        try:
+            roots = self._write_all(args, base)
+        except Stop as stop:
+            if isinstance(stop.outcome, Unsupported):
+                raise
+            return
+        exn = ctypes.create_string_buffer(24)
+        error = self.api.error(self.api.wasmtime_exnref_new(self.context, found.address, base, len(args), exn))
+        for at in roots:
+            self.api.wasmtime_val_unroot(at)
+        if error is None:
+            self.thrown = exn
+            raise Stop(Threw(None))
 
     def _host_item(self, name: str) -> ctypes.Array[ctypes.c_char]:
         """Return the extern of the plan's host function, made once per session."""
@@ -316,6 +344,10 @@ class WasmtimeSession(StateSession):
             for i, value in enumerate(self.host_call(name, values)):
                 self.values.write(value, results + VAL_SIZE * i)
         except Stop as stop:
+            if self.thrown is not None:
+                exn, self.thrown = self.thrown, None
+                thrown: int = self.api.wasmtime_context_set_exception(self.context, exn)
+                return thrown
             self.pending = stop.outcome
         except BaseException as e:  # noqa: BLE001  nothing may pass through the engine's frames
             self.bug = e
@@ -323,6 +355,10 @@ class WasmtimeSession(StateSession):
             return None
         trap: int = self.api.wasmtime_trap_new(b"host", 4)
         return trap
+
+
+def _actions(variant: str) -> tuple[str, ...]:
+    return tuple(a for a in ACTIONS if a != "throw" or "exceptions" in wasmtime_api.engine_features(variant))
 
 
 def _name(vec: int) -> str:
@@ -370,6 +406,7 @@ class WasmtimeAdapter:
             version=wasmtime_api.version(),
             variant=variant,
             features=wasmtime_api.engine_features(variant),
+            actions=_actions(variant),
             types=KINDS[:6] if variant == "winch" else KINDS,
             nan=("module", "none") if variant == "winch" else ("engine", "module", "none"),
             text=True,

@@ -43,6 +43,7 @@ wasmtime_context_set_fuel           p pQ
 wasmtime_context_get_fuel           p pp
 wasmtime_context_has_exception      b p
 wasmtime_context_take_exception     b pp
+wasmtime_context_set_exception      p pp
 wasmtime_error_message              v pp
 wasmtime_error_delete               v p
 wasm_byte_vec_delete                v p
@@ -104,6 +105,7 @@ wasmtime_anyref_from_i31            v pIp
 wasmtime_anyref_i31_get_u           b ppp
 wasmtime_anyref_is_struct           b pp
 wasmtime_anyref_is_array            b pp
+wasmtime_exnref_new                 p pppQp
 wasmtime_exnref_tag                 p ppp
 wasmtime_exnref_field_count         Q pp
 wasmtime_exnref_field               p ppQp

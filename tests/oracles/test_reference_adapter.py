@@ -460,7 +460,7 @@ def test_endless_reentry_ends_as_exhaustion():
 
 
 def test_an_unknown_action_is_unsupported():
-    assert isinstance(hosted(("throw", 0))[0], Unsupported)
+    assert isinstance(hosted(("burn", 0))[0], Unsupported)
 
 
 def test_one_host_function_is_one_reference():
