@@ -1,0 +1,38 @@
+"""Kept cases: what the reference engine had then it has now, and a real engine's bug is in the registry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness import baselines
+from harness.case import load_case
+from harness.compare import Agree, Differ, Side, outcome_class
+from harness.corpus import case_directories
+from harness.divergences import load
+from harness.runner import Runner
+from oracles.process import Oracle
+
+CASES = case_directories(Path(__file__).parents[2] / "corpus" / "regressions")
+
+
+@pytest.mark.parametrize("place", CASES, ids=lambda place: place.name)
+def test_wasmtime_agrees_with_us_and_the_other_engine_has_an_entry(place):
+    case = load_case(place)
+    finding = case.finding
+    assert finding is not None
+    with Runner([Oracle("reference"), Oracle("wasmtime")]) as runner:
+        run = runner.run(case.plan)
+        (judgement,) = runner.judge(run)
+    assert judgement.comparison.verdict == Agree()
+    ours = outcome_class(run.sides[0].records[finding.step].outcome)
+    theirs = finding.signature.rpartition(" / ")[2]
+    differ = Differ(
+        finding.rule, finding.step, finding.what, finding.left, finding.right, left_class=ours, right_class=theirs
+    )
+    name = case.oracles[1]
+    left, right = (Side(n, (), n, case.provenance["versions"][n]) for n in ("reference", name))
+    entry = load(baselines() / "divergences.toml").explain(case.plan, left, right, differ)
+    assert entry is not None
+    assert entry.id == place.name
