@@ -7,8 +7,8 @@ defined types is a walk up declared supertypes.  All relations here take closed 
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from engine.errors import InvalidError
 from engine.types import (
@@ -119,7 +119,6 @@ def top(heaptype: HeapType) -> AbsHeapType:
     raise InvalidError(f"unknown type: {heaptype} has no hierarchy")
 
 
-@cache
 def tester(heap: HeapType) -> Callable[[Any], bool]:
     """Return the function that tells whether a reference that is not null has this closed heap type.
 
@@ -207,10 +206,10 @@ def close_valtype(t: ValType, types: Sequence[DefType]) -> ValType:
     return t
 
 
-_groups: dict[RecType, tuple[DefType, ...]] = {}
+_groups: WeakValueDictionary[RecType, DefType] = WeakValueDictionary()  # the first type of each group
 
 
-def close_rectype(rectype: RecType, types: Sequence[DefType]) -> tuple[DefType, ...]:
+def close_rectype(rectype: RecType, types: Sequence[DefType]) -> Sequence[DefType]:
     """Return the defined types of the group that follows ``types``; equal groups give the same objects.
 
     Spec: aux-roll-rectype, aux-unroll-rectype.
@@ -227,10 +226,12 @@ def close_rectype(rectype: RecType, types: Sequence[DefType]) -> tuple[DefType, 
         comp = rolled.subtypes[0].comp
         assert isinstance(comp, FuncType)
         return (func_deftype(comp),)
+    if not n:
+        return ()
     found = _groups.get(rolled)
     if found is None:
         found = _groups[rolled] = _unroll(rolled)
-    return found
+    return found.group
 
 
 def _is_plain_function(sub: SubType) -> bool:
@@ -241,16 +242,18 @@ def _is_plain_function(sub: SubType) -> bool:
     return not any(isinstance(t, RefType) and isinstance(t.heap, RecIdx) for t in (*comp.params, *comp.results))
 
 
-def _unroll(rectype: RecType) -> tuple[DefType, ...]:
+def _unroll(rectype: RecType) -> DefType:
     """Make the defined types of a group; they mention each other, so their bodies are filled in last."""
-    group = tuple(DefType(rectype, i, sub) for i, sub in enumerate(rectype.subtypes))
+    group: list[DefType] = []
+    for i, sub in enumerate(rectype.subtypes):
+        group.append(DefType(rectype, i, sub, group))
 
     def unroll(heaptype: HeapType) -> HeapType:
         return group[heaptype.index] if isinstance(heaptype, RecIdx) else heaptype
 
     for deftype in group:
         object.__setattr__(deftype, "sub", _map_sub(deftype.sub, unroll))
-    return group
+    return group[0]
 
 
 def _map_sub(sub: SubType, f: Callable[[HeapType], HeapType]) -> SubType:

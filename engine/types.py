@@ -1,16 +1,17 @@
 """Value, reference, composite and external types (spec: syntax-types), and instruction types (``Arrow``).
 
-Number, vector and abstract heap types are singletons; reference types and arrows are interned, so ``is`` is a fast
-first test of equality.  A concrete heap type is a *type index* (an int) in syntax and a :class:`DefType` once closed
-under its module (spec: clos); a defined type is interned by the structure of its recursive group, so two equal types
-of two modules are the same object.
+Number, vector and abstract heap types are singletons; reference types are interned, so ``is`` is a fast first test of
+equality.  A concrete heap type is a *type index* (an int) in syntax and a :class:`DefType` once closed under its module
+(spec: clos); a defined type is interned by the structure of its recursive group, so two equal types of two modules are
+the same object.  What is interned lives as long as somebody uses it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NamedTuple
+from weakref import WeakValueDictionary
 
 __all__ = [
     "ANY", "ANYREF", "ARRAY", "BOT", "EQ", "EXN", "EXNREF", "EXTERN", "EXTERNREF", "F32", "F64", "FUNC", "FUNCREF",
@@ -92,13 +93,16 @@ EXN = AbsHeapType("exn", "exnref", 0x69)
 BOT = AbsHeapType("bot", "botref", -1)  # below every heap type; only unreachable code has it (spec: syntax-heaptype)
 
 
+_FEW = 4096  # type indices whose reference types are kept for ever
+
+
 class RecIdx(NamedTuple):
     """A type index relative to its own recursive group (spec: syntax-rectypeidx)."""
 
     index: int  # type: ignore[assignment]  # hides tuple.index
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class RefType:
     """Build with :func:`ref`, which interns."""
 
@@ -112,10 +116,24 @@ class RefType:
         return f"(ref {null}{' ' if null else ''}{self.heap})"
 
 
-@cache
+_refs: dict[Any, RefType] = {}
+_refs_of_indices: WeakValueDictionary[tuple[bool, HeapType], RefType] = WeakValueDictionary()
+
+
 def ref(null: bool, heap: HeapType) -> RefType:
-    """Return the one reference type with this nullability and heap type."""
-    return RefType(null, heap)
+    """Return the one reference type with this nullability and heap type.
+
+    A type that is defined, or an index that was read, goes away with those who use it, and so do references to it.
+    """
+    known: Any = _refs
+    if type(heap) is DefType:
+        known = heap.refs
+    elif type(heap) is int and heap >= _FEW:
+        known = _refs_of_indices
+    t: RefType | None = known.get((null, heap))
+    if t is None:
+        t = known[null, heap] = RefType(null, heap)
+    return t
 
 
 def unpacked(storage: StorageType) -> ValType:
@@ -168,13 +186,18 @@ class RecType:
     subtypes: tuple[SubType, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class DefType:
-    """The ``index``-th type of a closed recursive group; interned by ``matching.close_rectype``."""
+    """The ``index``-th type of a closed recursive group; interned by ``matching.close_rectype``.
+
+    The types of a ``group`` live as long as one of them; ``refs`` are the reference types to this one.
+    """
 
     rec: RecType
     index: int
     sub: SubType  # unrolled: RecIdx replaced by DefType
+    group: list[DefType] = field(default_factory=list)
+    refs: dict[tuple[bool, DefType], RefType] = field(default_factory=dict)
 
     @property
     def comp(self) -> CompType:
@@ -198,11 +221,16 @@ ANYREF = ref(True, ANY)
 EXNREF = ref(True, EXN)
 
 
-@cache
+_functions: WeakValueDictionary[FuncType, DefType] = WeakValueDictionary()
+
+
 def func_deftype(functype: FuncType) -> DefType:
     """Return the defined type of a plain function type: final, alone in its group, without type indices."""
-    sub = SubType(True, (), functype)
-    return DefType(RecType((sub,)), 0, sub)
+    found = _functions.get(functype)
+    if found is None:
+        sub = SubType(True, (), functype)
+        found = _functions[functype] = DefType(RecType((sub,)), 0, sub)
+    return found
 
 
 class Limits(NamedTuple):
@@ -267,14 +295,16 @@ class TypeVar:
 
 def ref_pattern(null: bool | TypeVar, heap: HeapType | TypeVar) -> RefType:
     """Return the reference type with a variable for its nullability or its heap type; only arrows hold it."""
-    return ref(null, heap)
+    return ref(null, heap)  # type: ignore[arg-type]
 
 
-@cache
 def variable(t: Any) -> TypeVar | None:
     """Return the variable that a type of an arrow is or holds, None for a closed type."""
-    parts = (t.null, t.heap) if isinstance(t, RefType) else (t,)
-    return next((part for part in parts if isinstance(part, TypeVar)), None)
+    parts = (t.heap, t.null) if type(t) is RefType else (t,)
+    for part in parts:
+        if type(part) is TypeVar:
+            return part
+    return None
 
 
 def substitute(t: Any, value: Any) -> Any:

@@ -7,12 +7,11 @@ that has no other fault ends in ``UnsupportedError``.
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import InvalidError
 from engine.features import EXCEPTIONS, EXECUTED, FUNCTION_REFERENCES, GC, MULTI_VALUE, MVP, REFERENCE_TYPES, SIMD
-from engine.types import EXN, EXTERN, FUNC, NOEXN, AbsHeapType, RefType, VecType
+from engine.types import EXN, EXTERN, FUNC, NOEXN, V128, AbsHeapType, RefType, VecType
 
 if TYPE_CHECKING:
     from engine.features import Feature, FeatureSet
@@ -21,16 +20,20 @@ if TYPE_CHECKING:
 __all__ = ["Gate", "type_feature"]
 
 
-@cache
+_FEATURES: dict[Any, Feature] = {
+    FUNC: REFERENCE_TYPES, EXTERN: REFERENCE_TYPES, EXN: EXCEPTIONS, NOEXN: EXCEPTIONS, V128: SIMD,
+}  # fmt: skip
+
+
 def type_feature(t: Any) -> Feature:
     """Return the feature that introduced a value type or heap type."""
     if isinstance(t, RefType):
-        return type_feature(t.heap) if t.null else FUNCTION_REFERENCES
-    if isinstance(t, AbsHeapType):
-        return REFERENCE_TYPES if t in (FUNC, EXTERN) else EXCEPTIONS if t in (EXN, NOEXN) else GC
+        if not t.null:
+            return FUNCTION_REFERENCES
+        t = t.heap
     if isinstance(t, int):
         return FUNCTION_REFERENCES
-    return SIMD if isinstance(t, VecType) else MVP
+    return _FEATURES.get(t, GC if isinstance(t, AbsHeapType) else MVP)
 
 
 class Gate:

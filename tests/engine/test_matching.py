@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+from weakref import ref as weak
+
 import pytest
 
-from engine import InvalidError
+from engine import InvalidError, matching
 from engine.matching import (
     close_rectype,
     close_valtype,
@@ -19,6 +22,7 @@ from engine.matching import (
 from engine.types import (
     ANY,
     ARRAY,
+    BOT,
     EQ,
     EXN,
     EXNREF,
@@ -231,3 +235,70 @@ def test_external_types():
 def test_a_recursive_type_has_a_short_name():
     (a,) = closed(one(StructType((FieldType(ref(True, 0), True),))))
     assert str(ref(True, a)) == "(ref null <struct>)"
+
+
+def test_types_that_nobody_uses_are_forgotten_with_what_mentions_them():
+    a, b = closed(
+        RecType(
+            (
+                SubType(True, (), ArrayType(FieldType(ref(True, 1), False))),
+                SubType(False, (), FuncType((ref(False, 0),), ())),
+            )
+        )
+    )
+    f = func_deftype(func([ref(True, a)]))
+    seen = [weak(t) for t in (a, b, f, ref(True, a), ref(False, b))]
+    gc.collect()
+    assert all(found() is not None for found in seen[:3])
+    del a, b, f
+    gc.collect()
+    assert [found() for found in seen] == [None] * 5
+
+
+def test_one_type_keeps_its_group():
+    group = RecType((SubType(True, (), StructType(())), SubType(True, (), ArrayType(FieldType(ref(True, 0), False)))))
+    last = closed(group)[1]
+    gc.collect()
+    assert closed(group)[1] is last
+    assert last.comp.field.storage.heap is closed(group)[0]
+
+
+def test_bottom_is_below_every_reference_and_no_number():
+    (a,) = closed(one(StructType(())))
+    assert all(
+        matches(ref(False, BOT), ref(null, heap))
+        for heap in (ANY, FUNC, EXTERN, EXN, NONE, a)
+        for null in (True, False)
+    )
+    assert not matches(ref(False, BOT), I32)
+    assert not matches(ref(True, BOT), ref(False, ANY))
+
+
+class Thing:
+    def __init__(self, type_: object) -> None:
+        self.type = type_
+
+
+def test_references_are_told_apart_by_their_type():
+    a, b, f = closed(
+        RecType((SubType(False, (), StructType(())),)), RecType((SubType(True, (0,), StructType(())),)), one(func())
+    )
+    things = {"i31": 5, "a": Thing(a), "b": Thing(b), "array": Thing(closed(one(ArrayType(FieldType(I8, True))))[0])}
+    things |= {"function": Thing(f), "host": Thing(EXTERN)}
+    internal = {"i31", "a", "b", "array", "host"}  # what a host made is internal once it is converted
+
+    def found(heap: object, among: set[str]) -> set[str]:
+        return {name for name in among if matching.tester(heap)(things[name])}
+
+    assert found(ANY, internal) == internal
+    assert found(EQ, internal) == internal - {"host"}
+    assert found(I31, internal) == {"i31"}
+    assert found(STRUCT, internal) == {"a", "b"}
+    assert found(ARRAY, internal) == {"array"}
+    assert found(NONE, internal) == set()
+    assert found(a, internal) == {"a", "b"}
+    assert found(b, internal) == {"b"}
+    assert found(EXTERN, internal) == internal
+    assert found(NOEXTERN, internal) == set()
+    assert found(FUNC, {"function"}) == found(f, {"function"}) == {"function"}
+    assert found(NOFUNC, {"function"}) == set()

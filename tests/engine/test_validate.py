@@ -189,7 +189,7 @@ def test_the_place_of_an_error_is_its_instruction():
         ("(global i32 (i32.clz (i32.const 0)))", "constant expression required: i32.clz"),
         ("(global i32 (block (result i32) (i32.const 0)))", "constant expression required: block"),
         ("(global i32 (global.get 0))", "unknown global 0"),
-        ("(global i32 (i32.const 0)) (global i32 (global.get 0))", "unknown global 0"),
+        ("(global i32 (i32.const 0)) (global i32 (global.get 1))", "unknown global 1"),
         ('(import "a" "b" (global (mut i32))) (global i32 (global.get 0))', "constant expression required: global 0"),
         ("(global funcref (ref.null extern))", "type mismatch"),
         ("(global funcref (ref.func 0))", "unknown function 0"),
