@@ -30,6 +30,7 @@ from generators.values import EDGES, choose_bits, choose_sharp, choose_vector
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from engine.instructions.model import Instr
     from engine.numerics.lanes import Shape
     from generators.palette import Option
     from generators.signature import Signatures
@@ -420,6 +421,7 @@ class Body:
         pops = option.pops
         is_sharp = is_sharp or (len(pops) > 1 and source.chance(8))
         last = len(pops) - 1
+        agree = row.agree if row.agree and self._must_agree(row) else None
         for k, (t, role) in enumerate(zip(pops, option.roles, strict=True)):
             if role is not Role.VALUE:
                 aimed(self, t, role, option, imms, k)
@@ -439,9 +441,17 @@ class Body:
                 self._sharp(t, choose_sharp(source, t) if last else source.choose(EDGES[t]))
             else:
                 self.expr(t, depth)
+            if agree:
+                for name, *rest in agree[k]:
+                    self.emit(name, *rest)
         self.out.append(In(row, imms))
         if row.nan and self.profile.nan == "module":
             self._canonicalise(option.pushes[0], row.lanes[1] if row.lanes else None)
+
+    def _must_agree(self, row: Instr) -> bool:
+        """Tell whether operands must be such that all choices of a relaxed row give the same result."""
+        profile = self.profile
+        return profile.nan != "engine" or row.name in profile.disputed or self.source.chance(50)
 
     def _canonicalise(self, t: ValType, shape: Shape | None) -> None:
         """Replace a NaN on the stack, or in lanes of this shape, by the canonical one (NaN profile ``module``)."""

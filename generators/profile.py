@@ -12,18 +12,27 @@ from engine.features import EXECUTED, FeatureSet
 
 __all__ = ["PRESETS", "Profile"]
 
+DISPUTED = frozenset({
+    "f32x4.relaxed_madd", "f32x4.relaxed_nmadd", "f64x2.relaxed_madd", "f64x2.relaxed_nmadd",
+    "i16x8.relaxed_dot_i8x16_i7x16_s", "i32x4.relaxed_dot_i8x16_i7x16_add_s",
+})  # fmt: skip
+"""Where an engine's deterministic option is not the deterministic profile (see ``engine.instructions.relaxed``)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
     """``work`` bounds the guarded activations of one call, ``trips`` the product of nested loop counts.
 
     ``nan`` is the profile of NaN results (``oracles.plan.Plan.nan``): ``engine`` leaves them to an option of the
-    engine, ``module`` puts a select after every producer, ``none`` generates no producer.
+    engine, ``module`` puts a select after every producer, ``none`` generates no producer.  What is left to engines of
+    relaxed vector operators follows it: without the option, and for the rows named ``disputed``, operands are such
+    that all choices agree.
     """
 
     name: str
     features: FeatureSet = EXECUTED
     nan: str = "engine"
+    disputed: frozenset[str] = DISPUTED
     functions: tuple[int, int] = (3, 4)
     params: tuple[int, int] = (0, 4)
     results: tuple[int, int] = (0, 3)

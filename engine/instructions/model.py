@@ -111,7 +111,8 @@ class Instr:
     ``make(frame, *imms)`` returns the function of the operands that ``run`` applies, where immediates decide much,
     ``nan`` says that a NaN result has bits that the specification leaves open (spec: aux-nans),
     ``lanes`` are the shapes of the operands and of the result of a vector row, ``choices`` what an engine may run in
-    place of ``run``, which is the choice of the deterministic profile (spec: aux-relaxed),
+    place of ``run``, which is the choice of the deterministic profile (spec: aux-relaxed), and ``agree`` for each
+    operand the instructions (names with immediates) behind which all choices give the same result,
     ``const`` tells the feature from which it may stand in a constant expression (None: never), ``fuel`` is the cost
     in a unit model, ``weight`` its relative frequency in generated code, ``spec`` the anchor of its execution rule.
     """
@@ -133,6 +134,7 @@ class Instr:
     nan: bool = False
     lanes: tuple[Shape, Shape] | None = None
     choices: tuple[Callable[..., Any], ...] = ()
+    agree: tuple[tuple[tuple[Any, ...], ...], ...] = ()
     make: Callable[..., Any] | None = None
     const: Feature | None = None
     fuel: int = 1
