@@ -172,8 +172,8 @@ class Numbering:
 class Session:
     """One plan in one engine: names, the host's state, and the dispatch of steps.
 
-    A subclass defines ``step_KIND(step) -> Answer`` for what its engine can do, ``observe_instance``, ``table_set`` and,
-    where exceptions can pass through host functions, ``throw`` and ``propagate``.
+    A subclass defines ``step_KIND(step) -> Answer`` for what its engine can do, ``observe_instance`` and ``table_set``,
+    and ``throw`` and ``propagate`` where exceptions can pass through host functions.
     ``binaries`` holds the plan's modules and those assembled, ``instances`` what the subclass keeps of each instance.
     """
 

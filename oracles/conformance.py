@@ -380,13 +380,8 @@ def _exception_checks() -> list[Check]:
 
     def check(name: str, actions: list[list[Any]], *steps: tuple[Step, tuple[Any, Any]], needs: str = "") -> Check:
         host = HostFunc((), (), tuple(tuple(a) for a in actions))
-        return _check(
-            f"exceptions: {name}",
-            make,
-            *steps,
-            needs=f"feature:exceptions feature:multi-value {needs}",
-            hosts={"f": host},
-        )
+        needs = f"feature:exceptions feature:multi-value {needs}"
+        return _check(f"exceptions: {name}", make, *steps, needs=needs, hosts={"f": host})
 
     values = [list(v) for v in payload]
     return [
@@ -401,8 +396,8 @@ def _exception_checks() -> list[Check]:
             (_call("call"), threw), needs="action:throw",
         ),
         check(
-            "thrown on the second call", [["throw", "i", "tag", values, 2]], (_call("call"), ok), (_call("call"), threw),
-            (_call("call"), ok), needs="action:throw",
+            "thrown on the second call", [["throw", "i", "tag", values, 2]],
+            (_call("call"), ok), (_call("call"), threw), (_call("call"), ok), needs="action:throw",
         ),
         check(
             "not thrown", [

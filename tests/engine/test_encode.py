@@ -9,7 +9,7 @@ import pytest
 
 from engine import decode, encode, validate
 from engine.instructions import TABLE
-from engine.instructions.immediates import CastBranch
+from engine.instructions.immediates import CastBranch, Catch
 from engine.module import (
     Active,
     Code,
@@ -169,7 +169,7 @@ def test_the_data_count_is_written_where_a_body_needs_it():
 def test_every_row_survives(row):
     samples = {
         "br_table": ((1, 300), 2), "blocktype": 5, "heaptype": FUNC, "valtypes": (I32, FUNCREF),
-        "cast": CastBranch(2, FUNCREF, ref(False, 1)),
+        "cast": CastBranch(2, FUNCREF, ref(False, 1)), "catches": (Catch(300, False, 1), Catch(None, True, 2)),
         "i32": 2**31, "i64": 2**63, "f32": 0x7FA00001, "f64": 0x7FF4000000000001,
         "v128": 2**127 + 1, "lanes": bytes(range(16)), "zero": 0,
     }  # fmt: skip
@@ -177,10 +177,13 @@ def test_every_row_survives(row):
     for kind in row.imms:
         imms.append(kind.read(_Sample()) if kind.name == "memarg" else samples.get(kind.name, 129))
     body = [In(row, tuple(imms)), END]
-    if row.control is not None and row.control.name in ("BLOCK", "LOOP", "IF"):
+    control = "" if row.control is None else row.control.name
+    if control in ("BLOCK", "LOOP", "IF", "TRY_TABLE", "TRY"):
         body.append(END)
-    if row.control is not None and row.control.name in ("ELSE", "END"):
+    if control in ("ELSE", "END"):
         body = [ins("if", None), ins("else"), END, END]
+    if control in ("CATCH", "DELEGATE"):
+        body = [ins("try", None), *body, *[END] * (control == "CATCH")]
     survives(Module(types=(FUNCTION,), funcs=(0,), codes=(Code((), tuple(body)),), data_count=0))
 
 

@@ -10,6 +10,7 @@ from engine.instructions import immediates
 from engine.instructions.immediates import (
     BLOCKTYPE,
     BRTABLE,
+    CATCHES,
     DATAIDX,
     ELEMIDX,
     F32_BITS,
@@ -29,6 +30,7 @@ from engine.instructions.immediates import (
     V128_BITS,
     VALTYPES,
     CastBranch,
+    Catch,
     Imm,
     MemArg,
     print_operands,
@@ -48,6 +50,7 @@ VALUES = {
     "valtypes": st.lists(valtypes, max_size=3).map(tuple),
     "heaptype": heaptypes,
     "cast": st.builds(CastBranch, u32, *[st.builds(ref, st.booleans(), heaptypes)] * 2),
+    "catches": st.lists(st.builds(Catch, st.none() | u32, st.booleans(), u32), max_size=4).map(tuple),
     "i32": bits.integers(32),
     "i64": bits.integers(64),
     "f32": bits.floats(32),
@@ -121,6 +124,9 @@ def test_garbage_is_a_value_or_malformed(kind, junk):
         (V128_BITS, 2**127 + 0x0201, "0102" + "00" * 13 + "80"),
         (LANEIDX, 255, "ff"),
         (LANES, bytes(range(16)), bytes(range(16)).hex()),
+        (CATCHES, (), "00"),
+        (CATCHES, (Catch(1, False, 2), Catch(3, True, 4)), "0200010201" + "0304"),
+        (CATCHES, (Catch(None, False, 5), Catch(None, True, 6)), "0202050306"),
     ],
 )  # fmt: skip
 def test_binary_forms(kind, value, data):

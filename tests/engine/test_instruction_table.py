@@ -21,6 +21,7 @@ from engine.types import (
     MemType,
     RefType,
     TableType,
+    TagType,
     func_deftype,
     ref,
 )
@@ -30,17 +31,17 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 PROPOSALS = json.loads((GOLDEN / "proposals.json").read_text())  # written by hand from the documents that it names
 INDEX = json.loads((GOLDEN / "opcodes.json").read_text())  # written by hand from the index of the specification
 INDEX += [row for proposal in PROPOSALS for row in proposal["rows"]]
-BRANCHES_ON_REFERENCES = (Control.BR_ON_NULL, Control.BR_ON_NON_NULL, Control.BR_ON_CAST)
+RUNNING = (Control.BR_ON_NULL, Control.BR_ON_NON_NULL, Control.BR_ON_CAST, Control.THROW)
 ONE_OF_EACH = {
     "localidx": 0, "globalidx": 0, "tableidx": 0, "memidx": 0, "elemidx": 0, "dataidx": 0, "memarg": MemArg(0, 0),
     "heaptype": FUNC, "valtypes": (I32,), "i32": 0, "i64": 0, "f32": 0, "f64": 0,
-    "v128": 0, "laneidx": 0, "lanes": bytes(16), "zero": 0,
+    "v128": 0, "laneidx": 0, "lanes": bytes(16), "zero": 0, "tagidx": 0,
 }  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def context():
-    """One of everything: an i32 local, a mutable i32 global, a table of functions, a memory, and segments."""
+    """One of everything: an i32 local, a mutable i32 global, a table of functions, a memory, segments, a tag of i64."""
     c = Context()
     c.types = [func_deftype(FuncType((), ()))]
     c.funcs = [c.types[0]]
@@ -49,6 +50,7 @@ def context():
     c.globals = [GlobalType(True, I32)]
     c.elems = [FUNCREF]
     c.datas = 1
+    c.tags = [TagType(func_deftype(FuncType((I64,), ())))]
     c.locals = [I32]
     return c
 
@@ -108,7 +110,7 @@ def test_each_file_of_rows_is_in_opcode_order():
 def test_rows_say_how_they_run():
     for row in TABLE:
         assert (row.effect is Effect.CONTROL) == (row.control is not None), row
-        assert (row.run is None) == (row.effect is Effect.CONTROL and row.control not in BRANCHES_ON_REFERENCES), row
+        assert (row.run is None) == (row.effect is Effect.CONTROL and row.control not in RUNNING), row
         assert row.family, row
         assert row.spec.startswith("exec-"), row
 

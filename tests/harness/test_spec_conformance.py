@@ -19,7 +19,13 @@ from oracles.traps import PHRASES
 
 CORPUS = Path(__file__).parents[2] / "corpus" / "conformance"
 FILES = load_path(CORPUS, load_manifest())
-ENGINES = ("reference", "wasmtime")
+OURS = ("legacy_exceptions.wast",)  # wasmtime does not execute this
+PAIRS = [
+    (engine, file)
+    for file in FILES
+    for engine in ("reference", "wasmtime")
+    if engine == "reference" or file.name not in OURS
+]
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +35,7 @@ def runners():
         yield {"reference": reference, "wasmtime": wasmtime}
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+@pytest.mark.parametrize(("engine", "file"), PAIRS, ids=lambda part: getattr(part, "name", part))
 def test_every_command_is_as_expected(runners, engine, file):
     result = runners[engine].run(file)
     assert result.problem == ""
@@ -38,8 +43,7 @@ def test_every_command_is_as_expected(runners, engine, file):
     assert len(result.verdicts) == sum(read_script(file.data).counts().values())
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+@pytest.mark.parametrize(("engine", "file"), PAIRS, ids=lambda part: getattr(part, "name", part))
 def test_the_judge_notices_every_wrong_expectation(runners, engine, file):
     made, alive = survivors(runners[engine], file)
     assert alive == []
@@ -65,7 +69,6 @@ def test_every_executed_row_stands_in_a_script(runners):
 def test_every_kind_of_assertion_and_every_trap_of_wasm_2_stands_in_a_script():
     commands = [c for file in FILES for c in read_script(file.data).commands]
     assert set(ASSERTIONS) - {c.kind for c in commands} == {
-        "assert_exception",
         "assert_malformed_custom",
         "assert_invalid_custom",
     }
@@ -78,6 +81,7 @@ def test_every_kind_of_assertion_and_every_trap_of_wasm_2_stands_in_a_script():
         "null structure reference",
         "null array reference",
         "null i31 reference",
+        "null exception reference",
         "out of bounds array access",
         "cast failure",
         "unaligned atomic",
