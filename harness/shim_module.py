@@ -323,10 +323,12 @@ class Driver:
 
     def _mem(self, mem: MemType) -> MemType:
         if mem.addrtype is not I32 or mem.shared or mem.page_bits != 16:
-            raise Refused(f"memory {mem}")
+            raise Refused("a memory that is shared, has 64-bit addresses or pages of bytes")
         return replace(mem, limits=_lowered(mem.limits, min(self.limits.memory_pages, 65535)))
 
     def _table(self, table: Any) -> Any:
+        if table.type.addrtype is not I32:
+            raise Refused("a table with 64-bit indices")
         init = None if table.init is None else _shifted(table.init)
         limits = _lowered(table.type.limits, self.limits.table_elements)
         return replace(table, type=replace(table.type, limits=limits), init=init)

@@ -24,6 +24,7 @@ from oracles.conformance_modules import binary
 from oracles.outcome import Blocked, Crashed, Exhausted, HostError, Record, Returned, TimedOut, Trapped, Unsupported
 from oracles.plan import HOST, HostFunc, Limits, Plan, Step
 from oracles.process import Oracle
+from tests.support.wasm import wasm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -153,6 +154,15 @@ def test_what_a_program_cannot_say_is_unsupported_step_by_step() -> None:
 )
 def test_a_plan_that_no_program_can_be_made_of_is_refused(plan: Plan, reason: str) -> None:
     with pytest.raises(Refused, match=reason):
+        Program(plan, WASI)
+
+
+@pytest.mark.parametrize(
+    "fields", ["(memory 1 1 shared)", "(memory i64 1)", "(memory 1 (pagesize 1))", "(table i64 1 funcref)"]
+)
+def test_memories_and_tables_that_a_program_could_not_show_are_refused(fields: str) -> None:
+    plan = replace(plan_of(make("state")), modules={"state": wasm(fields)})
+    with pytest.raises(Refused, match="a memory that is|64-bit indices"):
         Program(plan, WASI)
 
 
