@@ -130,7 +130,13 @@ class Text(Protocol):
     def results(self) -> tuple[ValType, ...]: ...
     def typeuse(self) -> int: ...
     def blocktype(self) -> BlockType: ...
-    def error(self, phrase: str, detail: str = "") -> MalformedError: ...
+    def numbers_ahead(self, limit: int, /) -> int:
+        """Return how many numbers of any kind follow in a row, at most ``limit``; take none."""
+        ...
+
+    def error(self, phrase: str, detail: str = "", back: int = 0) -> MalformedError:
+        """Return the error of the next token, or of one before it; building it is no cheap thing."""
+        ...
 
 
 def _no_text(t: Any) -> Any:
@@ -284,7 +290,7 @@ def _parse_memarg(t: Text) -> MemArg:
     if align is None:
         return MemArg(t.natural, offset or 0, mem)
     if not align or align & (align - 1):
-        raise t.error("alignment must be a power of 2", f"not {align}")
+        raise t.error("alignment must be a power of two", f"not {align}", 1)
     return MemArg(align.bit_length() - 1, offset or 0, mem)
 
 
@@ -577,11 +583,12 @@ def _print_v128(bits: int) -> str:
 
 def _parse_v128(t: Text) -> int:
     """Spec: text-instr-vec.  A shape, then one literal for each of its lanes."""
-    error = t.error("unexpected token", "a shape of lanes is expected")
     shape = t.keyword()
     n = _LANE_BITS.get(shape)
     if n is None:
-        raise error
+        raise t.error("unexpected token", f"a shape of lanes is expected, not {shape[:40]}", 1)
+    if t.numbers_ahead(128 // n + 1) != 128 // n:
+        raise t.error("wrong number of lane literals", f"{shape} has {128 // n}")
     read = t.float_ if shape.startswith("f") else t.integer
     return sum([read(n) << at for at in range(0, 128, n)])
 

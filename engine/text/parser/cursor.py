@@ -102,17 +102,24 @@ class Cursor:
 
     def words_ahead(self, limit: int) -> int:
         """Return how many indices or numbers follow in a row, at most ``limit``; take none."""
+        return self._ahead(limit, Kind.INTEGER, Kind.ID)
+
+    def numbers_ahead(self, limit: int) -> int:
+        """Return how many numbers of any kind follow in a row, at most ``limit``; take none."""
+        return self._ahead(limit, Kind.INTEGER, Kind.FLOAT)
+
+    def _ahead(self, limit: int, one: Kind, other: Kind) -> int:
         kinds, pos = self.kinds, self.pos
         n = 0
-        while n < limit and kinds[pos + n] in (Kind.INTEGER, Kind.ID):
+        while n < limit and (kinds[pos + n] is one or kinds[pos + n] is other):
             n += 1
         return n
 
     # -- refusing
 
-    def error(self, phrase: str, detail: str = "") -> TextError:
-        """Return the error of the next token."""
-        return self.error_at(self.pos, phrase, detail)
+    def error(self, phrase: str, detail: str = "", back: int = 0) -> TextError:
+        """Return the error of the next token, or of one before it."""
+        return self.error_at(self.pos - back, phrase, detail)
 
     def error_at(self, pos: int, phrase: str, detail: str = "") -> TextError:
         return self.source.error(phrase, self.starts[pos], detail)

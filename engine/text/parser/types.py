@@ -381,8 +381,7 @@ class TypeReader(Cursor):
             return 16
         size = self.unsigned(32)
         if not size or size & (size - 1):
-            self.pos -= 1
-            raise self.error("invalid custom page size", f"{size} is no power of two")
+            raise self.error("invalid custom page size", f"{size} is no power of two", 1)
         self.leave()
         return size.bit_length() - 1
 
