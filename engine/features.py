@@ -7,6 +7,10 @@ reject what is off.  ``EXECUTED`` is what this engine can run today: anything el
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = [
     "ALL", "BULK_MEMORY", "CUSTOM_PAGE_SIZES", "EXCEPTIONS", "EXECUTED", "EXTENDED_CONST", "FEATURES",
@@ -16,15 +20,18 @@ __all__ = [
 ]  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Feature:
-    """A proposal: its name in reports, and what it adds."""
+    """A proposal: its name in reports, and what it adds.  Each exists once, also for a pickle: identity is equality."""
 
     name: str
     adds: str
 
     def __repr__(self) -> str:
         return self.name
+
+    def __reduce__(self) -> tuple[Callable[[str], Feature], tuple[str]]:
+        return _named, (self.name,)
 
 
 MVP = Feature("mvp", "the first release")
@@ -58,3 +65,7 @@ WASM_3: FeatureSet = WASM_2 | {
 ALL: FeatureSet = WASM_3 | {LEGACY_EXCEPTIONS, THREADS, CUSTOM_PAGE_SIZES, WIDE_ARITHMETIC}
 EXECUTED: FeatureSet = WASM_3 | {LEGACY_EXCEPTIONS, THREADS, CUSTOM_PAGE_SIZES, WIDE_ARITHMETIC}
 FEATURES: dict[str, Feature] = {f.name: f for f in sorted(ALL, key=lambda f: f.name)}
+
+
+def _named(name: str) -> Feature:
+    return FEATURES[name]

@@ -215,6 +215,8 @@ def close_rectype(rectype: RecType, types: Sequence[DefType]) -> Sequence[DefTyp
     Spec: aux-roll-rectype, aux-unroll-rectype.
     """
     x, n = len(types), len(rectype.subtypes)
+    if n == 1 and _is_closed_function(rectype.subtypes[0]):
+        return (func_deftype(rectype.subtypes[0].comp),)  # type: ignore[arg-type]  # as just seen
 
     def roll(heaptype: HeapType) -> HeapType:
         if isinstance(heaptype, int) and x <= heaptype < x + n:
@@ -232,6 +234,17 @@ def close_rectype(rectype: RecType, types: Sequence[DefType]) -> Sequence[DefTyp
     if found is None:
         found = _groups[rolled] = _unroll(rolled)
     return found.group
+
+
+def _is_closed_function(sub: SubType) -> bool:
+    """Tell whether a type, as written, is a final function type without type indices: most are."""
+    comp = sub.comp
+    if type(comp) is not FuncType or not sub.final or sub.supers:
+        return False
+    for t in comp.params + comp.results:  # noqa: SIM110  # twice as fast as all()
+        if type(t) is RefType and type(t.heap) is not AbsHeapType:
+            return False
+    return True
 
 
 def _is_plain_function(sub: SubType) -> bool:

@@ -7,11 +7,13 @@ what comes out of the invisible part is ``BOTTOM``, which matches everything.
 Speed: what a row needs is looked up in ``_steps``, made once per row.  Rows with a fixed arrow compare a slice of the
 stack with a list of singletons.  Rows with a rule remember their arrow in the context by immediates, because it depends
 on nothing else; a row over a local or a label by the type of that; rows that diverge may depend on the function, and do
-not remember.  A row with a type variable remembers what it pushed by the operands it found.
+not remember.  A row with a type variable remembers what it pushed by the operands it found.  What holds in any module,
+because no reference type is in it, is kept beyond this one in ``_lasting``.
 """
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import InvalidError, UnsupportedError, WasmError, Where
@@ -44,9 +46,10 @@ class _Bottom:
 
 BOTTOM: Any = _Bottom()
 
-# How a row is treated: its arrow is fixed; or depends on the type of a local, on the types of a label, on immediates;
-# or it has a type variable; or it is structured control.
-FIXED, LOCAL, LABEL, RULE, VARIABLE, OPEN, ELSE, END, TABLE, CLAUSE = range(10)
+# How a row is treated: its arrow is fixed; or depends on the type of a local, on the types of a label, on a memory
+# argument, on other immediates; or it has a type variable; or it is structured control.
+FIXED, LOCAL, LABEL, ACCESS, RULE, VARIABLE, OPEN, ELSE, END, TABLE, CLAUSE = range(11)
+_BY_KINDS: dict[tuple[str, ...], int] = {("localidx",): LOCAL, ("labelidx",): LABEL, ("memarg",): ACCESS}
 _STRUCTURE = {
     Control.BLOCK: OPEN, Control.LOOP: OPEN, Control.IF: OPEN, Control.ELSE: ELSE, Control.END: END,
     Control.BR_TABLE: TABLE, Control.TRY_TABLE: OPEN, Control.TRY: OPEN, Control.CATCH: CLAUSE,
@@ -59,20 +62,23 @@ IF, LOOP, TRY, CATCH = Control.IF, Control.LOOP, Control.TRY, Control.CATCH
 Step = tuple[int, list[Any], int, tuple[Any, ...], bool]  # how, pops, their number, pushes, polymorphic
 _steps: dict[Instr, Step] = {}
 
+# Steps of rows over locals, labels, memory arguments and block types, which depend on number and vector types alone.
+_lasting: dict[Any, Step] = {}
+MAX_LASTING = 1 << 14
+
+LEAST_SPACE = 1 << 32  # an offset below is in the address space of any memory
+
 
 def _step(row: Instr) -> Step:
     """Return how the walker treats a row, and its arrow if that is fixed."""
-    kinds = [kind.name for kind in row.imms]
     how, arrow = RULE, Arrow((), ())
     if row.control in _STRUCTURE:
         how = _STRUCTURE[row.control]
     elif isinstance(row.type, Arrow):
         arrow = row.type
         how = FIXED
-    elif kinds == ["localidx"]:
-        how = LOCAL
-    elif kinds == ["labelidx"]:
-        how = LABEL
+    else:
+        how = _BY_KINDS.get(tuple(kind.name for kind in row.imms), RULE)
     step = _steps[row] = _of_arrow(how, arrow)
     return step
 
@@ -184,7 +190,8 @@ class _Walker:
     def end(self, row: Instr) -> None:
         """Leave a construct; an ``if`` without ``else`` must give back what it takes."""
         frame = self.close(row)
-        if frame.begun_by(IF) and not matches_results(tuple(frame.params), frame.results):
+        opener = frame.opener
+        if opener is not None and opener.control is IF and not matches_results(tuple(frame.params), frame.results):
             raise InvalidError(f"type mismatch: if without else, {list(frame.params)} is not {list(frame.results)}")
         self.frames.pop()
         self.c.labels.pop()
@@ -285,17 +292,54 @@ def _unknown(pattern: Any) -> Any:
 
 def _of_rule(c: Context, row: Instr, imms: tuple[Any, ...]) -> Step:
     """Compute the arrow of a row with a rule; keep it with the context unless it leaves the function or a block."""
-    c.gate.check_written(row, imms)
-    arrow = row.arrow(c, imms)
-    step = _of_arrow(RULE, arrow)
-    if not arrow.polymorphic and not any("labelidx" in kind.holds for kind in row.imms):
-        c.arrows[row, imms] = step
+    step = _lasting.get((row, imms))
+    if step is None:
+        if not _has_only_indices(row):
+            c.gate.check_written(row, imms)
+        arrow = row.arrow(c, imms)
+        step = _of_arrow(RULE, arrow)
+        if arrow.polymorphic or _has_labels(row):
+            return step
+        if row.control in _STRUCTURE and (imms[0] is None or type(imms[0]) is NumType):
+            _keep((row, imms), step)
+    c.arrows[row, imms] = step
+    return step
+
+
+@cache
+def _has_only_indices(row: Instr) -> bool:
+    """Tell whether no immediate of a row can be a type."""
+    return all(kind.name.endswith("idx") for kind in row.imms)
+
+
+@cache
+def _has_labels(row: Instr) -> bool:
+    return any("labelidx" in kind.holds for kind in row.imms)
+
+
+def _keep(key: Any, step: Step) -> None:
+    """Remember a step for all modules."""
+    if len(_lasting) >= MAX_LASTING:
+        _lasting.clear()
+    _lasting[key] = step
+
+
+def _of_access(c: Context, row: Instr, imms: tuple[Any, ...]) -> Step:
+    """Compute the arrow of a row over a memory argument, which any offset has that is in every address space."""
+    align, start, x = imms[0]
+    step = _of_arrow(RULE, row.arrow(c, imms))
+    if start < LEAST_SPACE:
+        _keep((row, align, c.mem(x).addrtype), step)
     return step
 
 
 def _of_index(c: Context, row: Instr, x: int, t: ValType | ResultType) -> Step:
-    """Compute the arrow of a row over a local or label of type ``t`` and keep it with the context."""
-    step = c.index_arrows[row, t] = _of_arrow(RULE, row.arrow(c, (x,)))
+    """Compute the arrow of a row over a local or label of type ``t`` and keep it."""
+    step = _of_arrow(RULE, row.arrow(c, (x,)))
+    if any(type(part) is RefType for part in (t if isinstance(t, tuple) else (t,))):
+        c.index_arrows[row, t] = step
+    else:
+        _keep((row, t), step)
     return step
 
 
@@ -308,22 +352,30 @@ def check_body(
     Spec: valid-expr.
     """
     walker = _Walker(c, results, unset)
-    vals, frames, labels, locals_ = walker.vals, walker.frames, c.labels, c.locals
-    steps, arrows, index_arrows, bindings = _steps, c.arrows, c.index_arrows, c.bindings
-    locals_end = len(locals_)
-    height, offset = 0, -1
+    vals, frames, labels, locals_, mems = walker.vals, walker.frames, c.labels, c.locals, c.mems
+    steps, lasting, arrows, index_arrows, bindings = _steps, _lasting, c.arrows, c.index_arrows, c.bindings
+    locals_end, mems_end = len(locals_), len(mems)
+    height, ins = 0, None
     key: Any
     instrs = iter(body)
     try:
-        for row, imms, offset in instrs:  # noqa: B007  # the handler below wants the offset
+        for ins in instrs:
+            row = ins[0]
             how, pops, n, pushes, diverges = steps.get(row) or _step(row)
             if how:
+                imms = ins[1]
                 if how == LOCAL:
                     x = imms[0]
                     t = locals_[x] if x < locals_end else c.local(x)
-                    _, pops, n, pushes, diverges = index_arrows.get((row, t)) or _of_index(c, row, x, t)
+                    key = row, t
+                    step = lasting.get(key) or index_arrows.get(key) or _of_index(c, row, x, t)
+                    _, pops, n, pushes, diverges = step
                     if unset:
                         walker.track_local(row, x)
+                elif how == ACCESS:
+                    align, start, x = imms[0]
+                    key = (row, align, mems[x].addrtype) if x < mems_end and start < LEAST_SPACE else None
+                    _, pops, n, pushes, diverges = lasting.get(key) or _of_access(c, row, imms)
                 elif how == RULE:
                     how, pops, n, pushes, diverges = arrows.get((row, imms)) or _of_rule(c, row, imms)
                     if len(vals) > MAX_OPERANDS:
@@ -334,7 +386,9 @@ def check_body(
                 elif how == LABEL:
                     x = imms[0]
                     ts = labels[-1 - x] if x < len(labels) else c.label(x)
-                    how, pops, n, pushes, diverges = index_arrows.get((row, ts)) or _of_index(c, row, x, ts)
+                    key = row, ts
+                    step = lasting.get(key) or index_arrows.get(key) or _of_index(c, row, x, ts)
+                    how, pops, n, pushes, diverges = step
                     if how == VARIABLE:
                         vals += walker.bind(row, pops, pushes)
                         continue
@@ -371,7 +425,12 @@ def check_body(
                     _CLAUSES[row.control](walker, row, imms)
                     height = frames[-1].height
                     continue
-            if n:
+            if n == 1:
+                if len(vals) > height and vals[-1] is pops[0]:
+                    del vals[-1]
+                else:
+                    walker.pop_types(pops, row)
+            elif n:
                 base = len(vals) - n
                 if base >= height and vals[base:] == pops:
                     del vals[base:]
@@ -391,4 +450,4 @@ def check_body(
         if frames or next(instrs, None) is not None:
             raise InvalidError("type mismatch: END opcode expected: the last instruction must be the last end")
     except WasmError as e:
-        raise e.at(Where(funcidx, None if offset < 0 else offset)) from None
+        raise e.at(Where(funcidx, None if ins is None or ins.offset < 0 else ins.offset)) from None

@@ -15,7 +15,7 @@ from engine.errors import InvalidError
 from engine.features import EXECUTED
 from engine.matching import close_rectype, close_valtype, closed_heaptype
 from engine.module import FuncImport
-from engine.types import FuncType, GlobalType, MemType, RefType, TableType, TagType
+from engine.types import FuncType, GlobalType, MemType, NumType, RefType, TableType, TagType
 
 from .features import Gate
 
@@ -54,7 +54,7 @@ def local_types(params: ResultType, runs: Sequence[tuple[int, ValType]]) -> Sequ
     """Return the types of parameters and declared locals, indexed by localidx."""
     if not runs:
         return params
-    if sum(n for n, _ in runs) <= _FEW:
+    if sum([n for n, _ in runs]) <= _FEW:
         out = [*params]
         for n, t in runs:
             out += [t] * n
@@ -65,13 +65,9 @@ def local_types(params: ResultType, runs: Sequence[tuple[int, ValType]]) -> Sequ
 class Context:
     """Index spaces of a module, types closed; imports come first in each space.
 
-    ``globals_visible`` is how many globals a constant expression may read, ``refs`` the declared functions.
+    ``globals_visible`` is how many globals a constant expression may read, ``refs`` the declared functions.  Without
+    slots, so that a view is one copy of a dictionary.
     """
-
-    __slots__ = (
-        "_results", "arrows", "bindings", "datas", "elems", "features", "funcs", "gate", "globals", "globals_visible",
-        "imported", "index_arrows", "labels", "locals", "mems", "refs", "tables", "tags", "types",
-    )  # fmt: skip
 
     def __init__(self, features: FeatureSet = EXECUTED) -> None:
         self.features = features
@@ -139,16 +135,18 @@ class Context:
         """Return a view for one function: its locals, one label and its results; the rest is shared."""
         c = self.view()
         params, results = functype.params, functype.results
-        c.locals = local_types(params, [(n, self.close_valtype(t)) for n, t in locals_])
+        c.locals = local_types(params, [run if type(run[1]) is NumType else self._close_run(run) for run in locals_])
         c.labels = [results]
         c._results = results
         return c
 
+    def _close_run(self, run: tuple[int, ValType]) -> tuple[int, ValType]:
+        return run[0], self.close_valtype(run[1])
+
     def view(self) -> Context:
         """Return a context that shares everything with this one."""
         c = Context.__new__(Context)
-        for name in Context.__slots__:
-            setattr(c, name, getattr(self, name))
+        c.__dict__ = self.__dict__.copy()
         return c
 
     # -- what rows ask

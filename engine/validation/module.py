@@ -31,6 +31,7 @@ from engine.types import (
     FuncType,
     GlobalType,
     MemType,
+    NumType,
     PackType,
     RefType,
     TableType,
@@ -327,10 +328,10 @@ def _check_func(c: Context, x: int, code: Code) -> None:
     """Spec: valid-func."""
     functype = _func_comp(c.funcs[x])
     try:
-        for n, t in code.locals:
-            c.gate.check_type(t)
-            _limit("locals", n, MAX_LOCALS)
-        _limit("locals", len(functype.params) + sum(n for n, _ in code.locals), MAX_LOCALS)
+        for _, t in code.locals:
+            if type(t) is not NumType:
+                c.gate.check_type(t)
+        _limit("locals", len(functype.params) + sum([n for n, _ in code.locals]), MAX_LOCALS)
         view = c.function(functype, code.locals)
     except WasmError as e:
         raise e.at(Where(x, None if code.offset < 0 else code.offset)) from None
@@ -339,12 +340,10 @@ def _check_func(c: Context, x: int, code: Code) -> None:
 
 def _without_default(functype: FuncType, code: Code) -> set[int] | None:
     """Return the locals that have no value until they are set, or None where there are none."""
-    if all(not isinstance(t, RefType) or t.null for _, t in code.locals):
-        return None
     unset: set[int] = set()
     x = len(functype.params)
     for n, t in code.locals:
-        if isinstance(t, RefType) and not t.null:
+        if type(t) is RefType and not t.null:
             unset.update(range(x, x + n))
         x += n
-    return unset
+    return unset or None
