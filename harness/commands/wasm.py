@@ -33,15 +33,15 @@ Exit status: 1 if the text is malformed.
 @click.option("--names/--no-names", default=True, help="Keep identifiers in a name section.", show_default=True)
 def wasm(file: str, output: str | None, names: bool) -> int:
     """Assemble a module in the text format.  The module need not be valid."""
+    target = output or ("-" if file == "-" else str(Path(file).with_suffix(".wasm")))
+    if target == file != "-":
+        raise click.UsageError(f"{file} would be overwritten: name another file with -o")
     data = read_input(file)
     try:
         binary = encode(parse(data, EXECUTED, names=names))
     except WasmError as e:
         click.echo(f"{file}: {explain(e, file, data)}", err=True)
         return Exit.FINDINGS
-    target = output or ("-" if file == "-" else str(Path(file).with_suffix(".wasm")))
-    if target == file != "-":
-        raise click.UsageError(f"{file} would be overwritten: name another file with -o")
     if target == "-":
         sys.stdout.buffer.write(binary)
     else:
