@@ -1,8 +1,9 @@
 """Expressions and function bodies in the binary format (spec: binary-expr, binary-code), decoded at speed.
 
 The loop of :func:`read_expr` switches on a *shape*, one small int per opcode byte, derived from the rows: no
-immediates; one immediate that a single byte can hold; other immediates.  What was once read from up to three bytes is
-remembered by these bytes and afterwards looked up; everything else reads itself through a :class:`Reader`.  Only
+immediates; one immediate that a single byte can hold; one of a fixed width; other immediates.  What was once read from
+up to three bytes is remembered by these bytes and afterwards looked up; a fixed width is read at once; everything else
+reads itself through a :class:`Reader`.  Only
 ``block``-like rows, ``else`` and ``end`` concern the loop itself, which counts nesting with a list and never recurses.
 
 The bodies of a module that has no data count section may not name data segments, so there is a plan for these too.
@@ -53,7 +54,8 @@ _KNOWN: list[tuple[int | None, range, Feature]] = [
     (0xFD, range(0x100, 0x114), RELAXED_SIMD),
 ]
 
-PLAIN, SMALL, SHORT, OPEN, ELSE, CLAUSE, END, OTHER = range(8)
+SMALL, PLAIN, SHORT, WIDE, OPEN, ELSE, CLAUSE, END, OTHER = range(9)
+_WIDTHS = {"f32": 4, "f64": 8}  # of immediates that are little-endian integers, by the name of the kind, in bytes
 
 MEMO_SIZE = 4096  # entries per opcode
 
@@ -64,7 +66,7 @@ _NONE: tuple[Any, ...] = ()
 class Plan:
     """What the decoding loop knows about each opcode byte."""
 
-    __slots__ = ("memo", "read", "rows", "shapes", "small")
+    __slots__ = ("memo", "read", "rows", "shapes", "small", "widths")
 
     def __init__(self) -> None:
         self.shapes = [OTHER] * 256
@@ -72,6 +74,7 @@ class Plan:
         # Immediates by the one byte, and by the two or three bytes, that they are; filled while decoding.
         self.small: list[list[tuple[Any, ...] | None]] = [[]] * 256
         self.memo: list[dict[bytes, tuple[Any, ...]]] = [{}] * 256
+        self.widths = [0] * 256
         self.read: list[Callable[[Reader, int], In]] = [_illegal] * 256
 
 
@@ -110,6 +113,9 @@ def _add(p: Plan, op: int, row: Instr, has_data_count: bool) -> None:
         p.shapes[op] = END
     elif not row.imms:
         p.shapes[op] = PLAIN
+    elif len(row.imms) == 1 and row.imms[0].name in _WIDTHS:
+        p.shapes[op] = WIDE
+        p.widths[op] = _WIDTHS[row.imms[0].name]
     p.small[op] = [None] * 256
     if p.shapes[op] == OTHER:
         p.shapes[op] = SMALL if len(row.imms) == 1 and _fits_a_byte(row.imms[0]) else SHORT
@@ -188,7 +194,7 @@ def names_data(row: Instr) -> bool:
 
 def read_expr(r: Reader, p: Plan) -> Expr:
     """Read instructions up to the ``end`` that closes the expression, and stop behind it (spec: binary-expr)."""
-    shapes, rows, small, memo, readers = p.shapes, p.rows, p.small, p.memo, p.read
+    shapes, rows, small, memo, widths, readers = p.shapes, p.rows, p.small, p.memo, p.widths, p.read
     data, end, pos = r.data, r.end, r.pos
     out: list[In] = []
     add = out.append
@@ -198,16 +204,15 @@ def read_expr(r: Reader, p: Plan) -> Expr:
         shape = shapes[op]
         start = pos + 1
         if shape <= SHORT:
-            if shape == PLAIN:
-                add(_new(In, (rows[op], _NONE, pos)))
-                pos = start
-                continue
-            if shape == SMALL and start < end:
-                imms = small[op][data[start]]
-                if imms is not None:
+            if shape == SMALL:
+                if start < end and (imms := small[op][data[start]]) is not None:
                     add(_new(In, (rows[op], imms, pos)))
                     pos += 2
                     continue
+            elif shape == PLAIN:
+                add(_new(In, (rows[op], _NONE, pos)))
+                pos = start
+                continue
             known = memo[op]
             after = start + 2
             imms = known.get(data[start:after])
@@ -236,7 +241,14 @@ def read_expr(r: Reader, p: Plan) -> Expr:
                 return tuple(out)
             open_.pop()
             continue
-        if shape == OPEN:
+        if shape == WIDE:
+            after = start + widths[op]
+            if after <= end:
+                imms = (int.from_bytes(data[start:after], "little"),)
+                add(_new(In, (rows[op], imms, pos)))
+                pos = after
+                continue
+        elif shape == OPEN:
             open_.append(rows[op])
             if start < end and (imms := small[op][data[start]]) is not None:
                 add(_new(In, (rows[op], imms, pos)))
@@ -246,6 +258,9 @@ def read_expr(r: Reader, p: Plan) -> Expr:
             if not open_ or open_[-1] is None or open_[-1].control is not Control.IF:
                 raise MalformedError("END opcode expected: else outside of an if", pos)
             open_[-1] = None
+            add(_new(In, (rows[op], _NONE, pos)))
+            pos = start
+            continue
         elif shape == CLAUSE:
             _follow(open_, rows[op], pos)
         r.pos = start
