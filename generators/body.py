@@ -15,22 +15,28 @@ Choice 0 is the simplest alternative everywhere: a constant 0, no statement, no 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from engine.instructions.immediates import CastBranch
 from engine.instructions.model import Effect
+from engine.matching import top
 from engine.module import In
 from engine.numerics.lanes import F32X4
-from engine.types import F32, I32, FuncType, NumType, RefType, ValType, VecType
-from generators.build import ELSE, END, const, default_expr, instr
+from engine.types import ANY, EXTERNREF, F32, FUNCREF, I32, FuncType, NumType, RefType, ValType, VecType, ref
+from generators.build import ELSE, END, const, instr
+from generators.heap import operands
 from generators.immediates import fill
 from generators.operands import aimed, present, tame
 from generators.palette import Choices, Role
+from generators.throwing import tail_call, throw, throw_if, tried
 from generators.values import EDGES, choose_bits, choose_sharp, choose_vector
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from engine.instructions.model import Instr
+    from engine.instructions.immediates import BlockType
     from engine.numerics.lanes import Shape
     from generators.palette import Option
     from generators.signature import Signatures
@@ -76,6 +82,7 @@ class Body:
         self.local_tees = {t: Choices(o for o in found if o.pops and o.pushes) for t, found in of_type.items()}
         self.local_sets = {t: Choices(o for o in found if not o.pushes) for t, found in of_type.items()}
         self._calls: dict[tuple[bool, ValType | None], Choices] = {}
+        self._tail_calls: dict[bool, Choices] = {}
 
     def calls(self, t: ValType | None = None) -> Choices:
         """Return the calls that may be made here, those that push one ``t`` if there is a ``t``."""
@@ -87,17 +94,45 @@ class Body:
             found = self._calls[in_loop, t] = Choices(o for o in options if may(self.index, o, in_loop))
         return found
 
+    def tail_calls(self) -> Choices:
+        """Return the tail calls that may be made here: the calls that give what this function gives."""
+        in_loop = self.trips > 1
+        found = self._tail_calls.get(in_loop)
+        if found is None:
+            may, results = self.module.may_call, self.functype.results
+            options = [o for o in self.module.tail_calls if o.pushes == results and may(self.index, o, in_loop)]
+            found = self._tail_calls[in_loop] = Choices(options)
+        return found
+
     # -- whole function
 
     def generate(self) -> tuple[In, ...]:
         """Return the body, ``end`` included."""
         if self.module.is_guarded(self.index):
             self._guard()
+        self._objects()
         self.statements(self.profile.nesting)
-        for t in self.functype.results:
-            self.expr(t, self.profile.expression_depth)
+        if not (self.tail_calls() and self.source.chance(12) and tail_call(self)):
+            for t in self.functype.results:
+                self.expr(t, self.profile.expression_depth)
         self.out.append(END)
         return tuple(self.out)
+
+    def _objects(self) -> None:
+        """Give most locals an object, and parameters where they are null."""
+        heap, params = self.module.heap, len(self.functype.params)
+        for x, t in enumerate(self.locals[: self.visible]):
+            if t not in heap.values or self.source.chance(15):
+                continue
+            assert isinstance(t, RefType)
+            if x < params:
+                self.emit("local.get", x)
+                self.emit("ref.is_null")
+                self.emit("if", None)
+            self.out.extend(heap.fresh(self.source, t))
+            self.emit("local.set", x)
+            if x < params:
+                self.out.append(END)
 
     def _guard(self) -> None:
         work = self.module.work
@@ -105,7 +140,7 @@ class Body:
         self.emit("global.get", work)
         self.emit("i32.eqz")
         self.emit("if", None)
-        self.out.extend(default_expr(t) for t in self.functype.results)
+        self.out.extend(self.module.default(t) for t in self.functype.results)
         self.emit("return")
         self.out.append(END)
         self.emit("global.get", work)
@@ -136,20 +171,33 @@ class Body:
         self.source.choose(menu)(self, nesting - 1)
 
     def _probe(self, _: int) -> None:
-        """Operators on sharp operands, each result kept where an observer sees it."""
+        """Operators on sharp operands, or what memory gives, each result kept where an observer sees it."""
         for _ in range(self.source.between(1, 4)):
-            operator = self.module.palette.operators.choose(self.source)
-            t = operator.pushes[0]
-            assert not isinstance(t, RefType)
-            stores = self.module.stores(t)
-            if stores:
-                store = self.source.choose(stores)
-                self.out.append(const(store.pops[0], 8 * self.source.below(32)))
-                self.option(operator, 0, is_sharp=True)
-                self.out.append(In(store.row, fill(self.source, store)))
-            else:
-                self.option(operator, 0, is_sharp=True)
-                self.consume(t)
+            palette = self.module.palette
+            is_access = palette.accesses and self.source.chance(15)
+            operator = (palette.accesses if is_access else palette.operators).choose(self.source)
+            push = partial(self.option, operator, 0, is_sharp=True)
+            if len(operator.pushes) == 1:
+                self._keep(operator.pushes[0], push)
+                continue
+            push()
+            for t in reversed(operator.pushes):
+                x = self.temporary(t)
+                self.emit("local.set", x)
+                self._keep(t, partial(self.emit, "local.get", x))
+
+    def _keep(self, t: ValType, push: Callable[[], None]) -> None:
+        """Append ``push``, which gives one ``t``, and keep that where an observer sees it."""
+        assert not isinstance(t, RefType)
+        stores = self.module.stores(t)
+        if stores:
+            store = self.source.choose(stores)
+            self.out.append(const(store.pops[0], 8 * self.source.below(32)))
+            push()
+            self.out.append(In(store.row, fill(self.source, store)))
+        else:
+            push()
+            self.consume(t)
 
     def _effect(self, _: int) -> None:
         effects = self.module.palette.effects
@@ -217,6 +265,8 @@ class Body:
         how = self.source.below(16)
         if how == 15:
             self.emit("unreachable")
+        elif (how == 14 and throw(self)) or (how >= 12 and tail_call(self)):
+            return
         elif how >= 10:
             for t in self.functype.results:
                 self.expr(t, 1)
@@ -238,7 +288,67 @@ class Body:
         for t in reversed(types):
             self.consume(t)
 
-    def _block(self, nesting: int) -> None:
+    def _reference(self, _: int) -> None:
+        """A branch on whether a reference is null, or on a cast of it."""
+        source, heap = self.source, self.module.heap
+        values = (FUNCREF, EXTERNREF, *heap.values)
+        t = source.choose(values)
+        how = source.below(5 if heap.values else 2)
+        if how == 0:
+            self.emit("block", None)
+            self.labels.append(_Label((), True))
+            self.expr(t, 1)
+            self.emit("br_on_null", 0)
+            self.consume(t)
+            self.labels.pop()
+            self.out.append(END)
+        elif how == 1:
+            self._either(t, t, "br_on_non_null", 0)
+            self.consume(t)
+        else:
+            target = source.choose([u for u in values if top(u.heap) is top(t.heap)])
+            whole = ref(True, top(t.heap))
+            cast = ref(source.chance(50), target.heap)
+            self._cast(whole, target, cast, is_taken=how < 4)
+
+    def _cast(self, whole: RefType, target: RefType, cast: RefType, is_taken: bool) -> None:
+        """Cast the largest type of a hierarchy to ``cast``, whose values a ``target`` holds: a branch if it succeeds,
+        or if it fails."""
+        types = self.module.heap.open(whole), self.module.heap.open(cast)
+        if is_taken:
+            self._either(whole, target, "br_on_cast", CastBranch(0, *types), whole)
+            self.consume(target)
+        else:
+            self._either(whole, whole, "br_on_cast_fail", CastBranch(0, *types), target)
+            self.consume(whole)
+
+    def _either(self, t: RefType, carried: RefType, name: str, imm: Any, left: RefType | None = None) -> None:
+        """Push a ``carried`` that comes by a branch out of a block or from its end; a ``left`` is there if it is not
+        taken."""
+        self.emit("block", self.module.heap.open(carried))
+        self.labels.append(_Label((carried,), True))
+        self.expr(t, 1)
+        self.emit(name, imm)
+        if left is not None:
+            self.consume(left)
+        self.expr(carried, 1)
+        self.labels.pop()
+        self.out.append(END)
+
+    def enter(
+        self, name: str, blocktype: BlockType, types: tuple[ValType, ...], *imms: Any, free: bool = True
+    ) -> None:
+        """Begin a construct whose label takes ``types``."""
+        self.emit(name, blocktype, *imms)
+        self.labels.append(_Label(types, free))
+
+    def leave(self) -> None:
+        """End the innermost construct."""
+        self.labels.pop()
+        self.out.append(END)
+
+    def block(self, nesting: int) -> None:
+        """Append a block that gives nothing."""
         self.emit("block", None)
         self._arm((), nesting)
         self.out.append(END)
@@ -265,11 +375,11 @@ class Body:
 
     def _typed_block(self, nesting: int) -> None:
         """A block of a function type of the module: operands in, results out, consumed from the top."""
-        typeidx = self.source.below(len(self.module.functypes))
-        t = self.module.functypes[typeidx]
+        at = self.source.below(self.module.plain_types)
+        t = self.module.functypes[at]
         for p in t.params:
             self.expr(p, 1)
-        self.emit("block", typeidx)
+        self.emit("block", len(self.module.heap.types) + at)
         self.labels.append(_Label(t.results, True))
         for p in reversed(t.params):
             self.consume(p)
@@ -284,7 +394,7 @@ class Body:
     def _loop(self, nesting: int) -> None:
         room = (self.profile.trips if self.module.is_plain(self.index) else 4) // self.trips
         if room < 2:
-            self._block(nesting)
+            self.block(nesting)
             return
         trips = self.source.between(2, min(room, 8))
         counter = self._new_local(I32)
@@ -324,13 +434,16 @@ class Body:
     def expr(self, t: ValType, depth: int) -> None:
         """Append what pushes one value of type ``t``."""
         source = self.source
+        if t not in self.module.palette.producers:
+            self._function(t)
+            return
         start = len(source.tape)
         how = source.below(16)
         self.open += 1
         if how < 3 or self.open > MAX_OPEN or len(self.out) >= self.budget + 60:
             self._constant(t)
         elif how < 6 or depth <= 0:
-            self._leaf(t)
+            self.leaf(t)
         elif how < 15:
             self._operation(t, depth)
         else:
@@ -338,15 +451,26 @@ class Body:
         self.open -= 1
         source.mark(start, "expr")
 
+    def _function(self, t: ValType) -> None:
+        """Append a reference of a function type, almost always to a function."""
+        found = self.module.escaping(t)
+        if found and not self.source.chance(3):
+            self.emit("ref.func", self.source.choose(found))
+        else:
+            self.emit("ref.null", self.module.typeidx_of(t))
+
     def _constant(self, t: ValType) -> None:
         if not isinstance(t, RefType):
             self.out.append(const(t, choose_bits(self.source, t)))
+        elif top(t.heap) is ANY and self.source.chance(80):
+            self.out.extend(self.module.heap.fresh(self.source, t))
         elif self.source.chance(50) and self.module.palette.leaves[t]:
             self.option(self.module.palette.leaves[t].choose(self.source), 0)
         else:
-            self.out.append(default_expr(t))
+            self.out.append(self.module.default(t))
 
-    def _leaf(self, t: ValType) -> None:
+    def leaf(self, t: ValType) -> None:
+        """Append what pushes one value of type ``t`` and has no operands, mostly a local."""
         locals_ = self.local_leaves.get(t)
         if locals_ and not self.source.chance(25):
             option = locals_.choose(self.source)
@@ -374,22 +498,22 @@ class Body:
         if producers:
             self.option(producers.choose(source), depth - 1)
         else:
-            self._leaf(t)
+            self.leaf(t)
 
     def _construct(self, t: ValType, depth: int) -> None:
         """A block, an if or a branch out of a block that gives one ``t``."""
         how = self.source.below(3)
         if how == 0:
-            self.emit("block", t)
+            self.emit("block", self.module.heap.open(t))
             self._arm((t,), 0)
         elif how == 1:
             self.condition()
-            self.emit("if", t)
+            self.emit("if", self.module.heap.open(t))
             self._arm((t,), 0)
             self.out.append(ELSE)
             self._arm((t,), 0)
         else:
-            self.emit("block", t)
+            self.emit("block", self.module.heap.open(t))
             self.labels.append(_Label((t,), True))
             self.expr(t, depth - 1)
             self.condition()
@@ -418,6 +542,10 @@ class Body:
         row, imms = option.row, option.imms
         if option.fills:
             imms = fill(source, option)
+        if row.family == "heap":
+            operands(self, option, depth)
+            self.out.append(In(row, imms))
+            return
         pops = option.pops
         is_sharp = is_sharp or (len(pops) > 1 and source.chance(8))
         last = len(pops) - 1
@@ -467,7 +595,8 @@ class Body:
 
 _FLAT: tuple[Callable[[Body, int], None], ...] = (
     *[Body._effect] * 7, *[Body._set_local] * 5, *[Body._call] * 3, *[Body._probe] * 8, Body._branch_if,
+    Body._reference, throw_if,
 )  # fmt: skip
 _NESTED: tuple[Callable[[Body, int], None], ...] = (
-    *_FLAT, *[Body._if] * 3, *[Body._loop] * 2, *[Body._block] * 2, Body._switch, Body._typed_block,
+    *_FLAT, *[Body._if] * 3, *[Body._loop] * 2, *[Body.block] * 2, Body._switch, Body._typed_block, tried, tried,
 )  # fmt: skip

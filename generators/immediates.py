@@ -13,7 +13,25 @@ from typing import TYPE_CHECKING, Any
 
 from engine.errors import InvalidError
 from engine.instructions.immediates import MemArg
-from engine.types import EXTERN, EXTERNREF, F32, F64, FUNC, FUNCREF, I32, I64, V128, Limits, MemType
+from engine.types import (
+    ANY,
+    ARRAY,
+    EQ,
+    EXTERN,
+    EXTERNREF,
+    F32,
+    F64,
+    FUNC,
+    FUNCREF,
+    I31,
+    I32,
+    I64,
+    NONE,
+    STRUCT,
+    V128,
+    Limits,
+    MemType,
+)
 from engine.validation.context import Context
 from generators.values import choose_bits
 
@@ -37,7 +55,9 @@ _DOMAINS: dict[str, Callable[[Context], Sequence[Any]]] = {
     "elemidx": lambda c: range(len(c.elems)),
     "dataidx": lambda c: range(c.datas),
     "memarg": lambda c: [MemArg(0, 0, x) for x in range(len(c.mems))],
-    "heaptype": lambda _: (FUNC, EXTERN),
+    "heaptype": lambda _: (FUNC, EXTERN, ANY, EQ, I31, STRUCT, ARRAY, NONE),
+    "fieldidx": lambda _: range(6),
+    "u32": lambda _: range(4),
     "valtypes": lambda _: [(t,) for t in (I32, I64, F32, F64, V128, FUNCREF, EXTERNREF)],
     "i32": lambda _: (0,),
     "i64": lambda _: (0,),
@@ -88,6 +108,8 @@ def _memarg(source: Source, option: Option, value: MemArg) -> MemArg:
     legal = alignments(option.row)
     if option.unit > 1 and not source.chance(3):
         offset -= offset % option.unit
+    if option.pops[0] is I64 and source.chance(2):
+        offset = source.choose((1 << 32, (1 << 64) - 8, 1 << 63, (1 << 64) - 1))
     return MemArg(legal[source.below(len(legal))], offset, value.mem)
 
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from engine.binary import encode
+from engine.matching import matches, top
 from engine.module import Code
-from engine.types import EXTERNREF, RefType
+from engine.types import EXTERNREF, I31, RefType, ref
 from generators.body import Body
 from generators.signature import HOST_MODULE, Signatures
 from generators.values import choose_bits, choose_sharp
@@ -64,7 +65,7 @@ def _with_bodies(source: Source, signatures: Signatures) -> tuple[Module, bool]:
             body = Body(source, signatures, x, declared)
             instructions = body.generate()
         guards = guards or body.uses_work
-        runs = tuple((1, t) for t in body.locals[len(body.functype.params) :])
+        runs = tuple((1, signatures.heap.open(t)) for t in body.locals[len(body.functype.params) :])
         codes.append(Code(runs, instructions))
     return replace_codes(signatures.module, codes), guards
 
@@ -76,8 +77,10 @@ def replace_codes(module: Module, codes: list[Code]) -> Module:
 
 def _argument(source: Source, t: ValType) -> Value:
     if isinstance(t, RefType):
-        number = source.choose((None, 0, 1, 2)) if t is EXTERNREF else None
-        return (str(t), number)
+        number: Any = source.choose((None, 0, 1, 2)) if t is EXTERNREF else None
+        if matches(ref(False, I31), t):
+            number = source.choose((None, {"i31": 0}, {"i31": 0x7FFF_FFFF}, {"i31": 0x4000_0000}))
+        return (top(t.heap).short, number)
     assert not isinstance(t, RefType)
     choose = choose_sharp if source.chance(50) else choose_bits
     bits: int = choose(source, t)
@@ -85,11 +88,11 @@ def _argument(source: Source, t: ValType) -> Value:
 
 
 def _host(source: Source, signatures: Signatures, x: int) -> HostFunc:
-    """Record the call, mix the results, and now and then write, set, grow, call back or trap."""
+    """Record the call, mix the results, and now and then write, set, grow, call back, trap or throw."""
     t = signatures.functype(x)
     actions: list[tuple[Any, ...]] = [("record",), ("mix", source.below(1 << 16))]
     with source.span("host"):
-        how = source.below(10)
+        how = source.below(11)
         if how == 5 and signatures.mems:
             written = source.below(64), format(source.bits(32), "08x")
             actions.append(("mem.write", INSTANCE, _memory(source, signatures), *written))
@@ -109,6 +112,10 @@ def _host(source: Source, signatures: Signatures, x: int) -> HostFunc:
                 actions.append(("call", INSTANCE, f"f{f}", args))
         elif how == 9:
             actions.append(("trap", f"host{x}", source.between(1, 3)))
+        elif how == 10 and signatures.tags:
+            k = source.below(len(signatures.tags))
+            args = [_argument(source, t) for t in signatures.tags[k]]
+            actions.append(("throw", INSTANCE, f"x{k}", args, source.below(4)))
     return HostFunc(tuple(map(str, t.params)), tuple(map(str, t.results)), tuple(actions))
 
 

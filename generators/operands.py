@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["aimed", "present", "tame"]
 
 _ONE_IN = 64  # aimed operands that are any value at all
+_FAR = (1 << 32, (1 << 64) - 8, 1 << 63, (1 << 64) - 1)  # addresses that only 64 bits hold, and that must not wrap
 
 
 def aimed(body: Body, t: ValType, role: Role, option: Option, imms: tuple[Any, ...], k: int) -> None:
@@ -58,9 +59,12 @@ def _address(body: Body, t: ValType, option: Option, imms: tuple[Any, ...], k: i
         _span_address(body, t, x)
         return
     width, unit = option.width, option.unit
-    if unit > 1 and source.chance(4):
+    if unit > 1 and source.chance(8):
         unit = 1
     offset = next((m.offset for m in imms if hasattr(m, "offset")), 0)
+    if t is I64 and source.chance(3):
+        body.out.append(const(t, source.choose(_FAR)))
+        return
     how = source.below(16)
     if how < 13:
         _small(body, t, 32 if how < 9 else 256, unit)
@@ -95,7 +99,10 @@ def _index(body: Body, t: ValType, option: Option, imms: tuple[Any, ...], k: int
         if slots and source.below(16) < 15:
             body.out.append(const(t, source.choose(slots)))
             return
-    _small(body, t, body.module.table_room(table) + (1 if source.chance(4) else 0))
+    if t is I64 and source.chance(3):
+        body.out.append(const(t, source.choose(_FAR)))
+    else:
+        _small(body, t, body.module.table_room(table) + (1 if source.chance(4) else 0))
 
 
 def _segment(body: Body, t: ValType, option: Option, imms: tuple[Any, ...], k: int) -> None:
@@ -117,6 +124,15 @@ def _delta(body: Body, t: ValType, option: Option, imms: tuple[Any, ...], k: int
     body.out.append(const(t, body.source.choose((0, 1, 2, 1, 1 << 16, 0xFFFF, (1 << (64 if t is I64 else 32)) - 1))))
 
 
+def _expected(body: Body, t: ValType, option: Option, imms: tuple[Any, ...], k: int) -> None:
+    """Zero, which most of a memory is, also with bits that are wrapped away where the access is narrower."""
+    how = body.source.below(4)
+    if how == 3:
+        body.expr(t, 1)
+    else:
+        body.out.append(const(t, 0 if how else 1 << 8 * option.width & (1 << (64 if t is I64 else 32)) - 1))
+
+
 def _timeout(body: Body, t: ValType, option: Option, imms: tuple[Any, ...], k: int) -> None:
     """A few nanoseconds at most: nobody wakes the only agent, and a negative timeout is for ever."""
     body.out.append(const(t, body.source.choose((0, 1, 1000))))
@@ -124,7 +140,7 @@ def _timeout(body: Body, t: ValType, option: Option, imms: tuple[Any, ...], k: i
 
 _AIM = {
     Role.ADDRESS: _address, Role.INDEX: _index, Role.SEGMENT: _segment, Role.LENGTH: _length, Role.DELTA: _delta,
-    Role.TIMEOUT: _timeout,
+    Role.EXPECTED: _expected, Role.TIMEOUT: _timeout,
 }  # fmt: skip
 
 

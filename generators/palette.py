@@ -9,7 +9,7 @@ accesses, locals) once and for all. ``roles`` say which operands are addresses, 
 from __future__ import annotations
 
 from enum import Enum
-from functools import cache
+from functools import cache, lru_cache
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,6 +18,8 @@ from engine.instructions import TABLE
 from engine.instructions.model import Control, Effect, Region
 from engine.matching import matches
 from engine.types import (
+    ANY,
+    ANYREF,
     EXTERN,
     EXTERNREF,
     F32,
@@ -35,6 +37,7 @@ from engine.types import (
 )
 from engine.validation.context import Context
 from engine.validation.features import type_feature
+from generators.heap import ABSTRACT
 from generators.immediates import alignments, domain, fills, is_context_free
 
 if TYPE_CHECKING:
@@ -43,6 +46,7 @@ if TYPE_CHECKING:
     from engine.features import FeatureSet
     from engine.instructions.model import Instr
     from engine.types import NumType, VecType
+    from generators.heap import Heap
     from generators.profile import Profile
     from generators.source import Source
 
@@ -52,8 +56,8 @@ NUMERIC: tuple[ValType, ...] = (I32, I64, F32, F64)
 VALUES: tuple[ValType, ...] = (*NUMERIC, V128, FUNCREF, EXTERNREF)
 
 _BOUNDS: dict[str, tuple[Any, ...]] = {
-    "any": VALUES, "numvec": (*NUMERIC, V128), "ref": (FUNCREF, EXTERNREF), "heap": (FUNC, EXTERN),
-    "null": (True, False),
+    "any": VALUES, "numvec": (*NUMERIC, V128), "ref": (FUNCREF, EXTERNREF, ANYREF), "heap": (FUNC, EXTERN, ANY),
+    "null": (True,),
 }  # fmt: skip
 
 
@@ -66,6 +70,7 @@ class Role(Enum):
     SEGMENT = "an offset in a segment"
     LENGTH = "a number of bytes or elements"
     DELTA = "a number of pages or elements to grow by"
+    EXPECTED = "what memory may hold"
     TIMEOUT = "a time to wait"
 
 
@@ -108,6 +113,8 @@ class Choices:
 @cache
 def _roles(row: Instr, arity: int, is_access: bool) -> tuple[Role, ...]:
     roles = [Role.VALUE] * arity
+    if row.family == "heap":
+        return tuple(roles)  # generators.heap aims them
     place = Role.ADDRESS if Region.MEMORY in row.reads | row.writes else Role.INDEX
     if row.bulk is not None:
         grows = len(row.traps) == 0
@@ -118,14 +125,16 @@ def _roles(row: Instr, arity: int, is_access: bool) -> tuple[Role, ...]:
                 roles[1] = Role.SEGMENT if Region.SEGMENT in row.reads else place
     elif is_access:
         roles[0] = Role.ADDRESS
+        if row.family in ("atomic wait", "atomic cmpxchg"):
+            roles[1] = Role.EXPECTED
         if row.family == "atomic wait":
-            roles[-1] = Role.TIMEOUT
+            roles[2] = Role.TIMEOUT
     elif Region.TABLE in row.reads | row.writes and arity:
         roles[-1 if row.control is Control.CALL else 0] = Role.INDEX
     return tuple(roles)
 
 
-@cache
+@lru_cache(maxsize=4096)
 def _instances(arrow: Arrow) -> tuple[Arrow, ...]:
     """Return the arrow for each choice of its type variable, or itself."""
     bound = next((found for found in map(variable, arrow.pops) if found), None)
@@ -137,16 +146,19 @@ def _instances(arrow: Arrow) -> tuple[Arrow, ...]:
     )
 
 
-@cache
+@lru_cache(maxsize=4096)
 def _is_on(arrow: Arrow, features: FeatureSet) -> bool:
     return all(type_feature(t) in features for t in (*arrow.pops, *arrow.pushes))
 
 
-def list_options(rows: Iterable[Instr], c: Any) -> Iterator[Option]:
-    """Return every option of these rows under context ``c``; the weight of a row is shared by its options."""
+def list_options(rows: Iterable[Instr], c: Any, choices: Iterable[tuple[Any, ...]] | None = None) -> Iterator[Option]:
+    """Return every option of these rows under context ``c``; the weight of a row is shared by its options.
+
+    The immediates are those of ``choices``, or all that typing can tell apart.
+    """
     for row in rows:
         found: list[tuple[tuple[Any, ...], Arrow]] = []
-        for imms in domain(row, c):
+        for imms in domain(row, c) if choices is None else choices:
             try:
                 arrow = row.arrow(c, imms)
             except InvalidError:
@@ -169,12 +181,16 @@ class _Rows:
         rows = [r for r in TABLE if r.feature in features and not (r.nan and nan == "none")]
         self.local = [r for r in rows if Region.LOCAL in r.reads | r.writes]
         self.calls = [r for r in rows if r.control is Control.CALL and r.weight > 0]
+        tails = [r for r in rows if r.control is Control.TAIL_CALL]
+        self.tail = {r: t for r in self.calls for t in tails if [i.name for i in r.imms] == [i.name for i in t.imms]}
         plain = [r for r in rows if r.control is None and r.weight > 0 and r not in self.local]
-        free = [r for r in plain if is_context_free(r)]
+        free = [r for r in plain if is_context_free(r) and r.family != "heap"]
         self.memory = [r for r in plain if r.imms and {i.name for i in r.imms} <= {"memarg", "memidx", "laneidx"}]
-        self.indexed = [r for r in plain if r not in free and r not in self.memory]
+        self.indexed = [r for r in plain if r not in free and r not in self.memory and r.family != "heap"]
+        self.heap = [r for r in plain if r.family == "heap"]
+        self.casts = [r for r in plain if [imm.name for imm in r.imms] == ["heaptype"]]
         self.free = [o for o in list_options(free, Context(features)) if o.pushes or o.row.effect is not Effect.PURE]
-        operators = [o for o in self.free if o.pops and len(o.pushes) == 1]
+        operators = [o for o in self.free if o.pops and o.pushes]
         operators = [o for o in operators if not any(isinstance(t, RefType) for t in o.pops + o.pushes)]
         self.operators = Choices(o._replace(weight=o.weight // 4) if V128 in o.pops else o for o in operators)
         self._of_memories: dict[tuple[ValType, ...], _Sorted] = {}
@@ -189,12 +205,15 @@ class _Rows:
 
     def of_local(self, x: int, t: ValType) -> list[Option]:
         """Return the options of local ``x``, which its type determines."""
-        if (x, t) not in self._of_locals:
+        found = self._of_locals.get((x, t))
+        if found is None:
             c = Context()
             c.locals = (t,) * (x + 1)
-            found = [o for o in list_options(self.local, c) if o.imms == (x,)]
-            self._of_locals[x, t] = [o._replace(weight=o.row.weight) for o in found]
-        return self._of_locals[x, t]
+            options = [o for o in list_options(self.local, c) if o.imms == (x,)]
+            found = [o._replace(weight=o.row.weight) for o in options]
+            if t in VALUES:
+                self._of_locals[x, t] = found
+        return found
 
 
 _rows = cache(_Rows)
@@ -206,40 +225,62 @@ class _Sorted:
     producers: dict[ValType, Choices]
     leaves: dict[ValType, Choices]
     effects: Choices
+    accesses: Choices
 
-    def __init__(self, options: Iterable[Option], first: _Sorted | None = None) -> None:
-        producers: dict[ValType, list[Option]] = {t: [] for t in VALUES}
-        leaves: dict[ValType, list[Option]] = {t: [] for t in VALUES}
+    def __init__(
+        self, options: Iterable[Option], first: _Sorted | None = None, types: tuple[ValType, ...] = (*VALUES, *ABSTRACT)
+    ) -> None:
+        producers: dict[ValType, list[Option]] = {t: [] for t in types}
+        leaves: dict[ValType, list[Option]] = {t: [] for t in types}
+        references = [t for t in types if isinstance(t, RefType)]
         effects: list[Option] = []
+        accesses: list[Option] = []
         for option in options:
+            if option.width and option.pushes:
+                accesses.append(option)
             if len(option.pushes) != 1:
                 effects.append(option)
             else:
                 into = producers if option.pops else leaves
                 pushed = option.pushes[0]
-                for t in (pushed,) if pushed in into else VALUES:
-                    if matches(pushed, t):
-                        into[t].append(option)
-        self.producers = {t: Choices(found, first.producers[t] if first else None) for t, found in producers.items()}
-        self.leaves = {t: Choices(found, first.leaves[t] if first else None) for t, found in leaves.items()}
-        effects.sort(key=lambda o: len(o.pushes))  # what leaves values to be consumed is less simple
+                if isinstance(pushed, RefType):
+                    for t in references:
+                        if matches(pushed, t):
+                            into[t].append(option)
+                else:
+                    into[pushed].append(option)
+        before = (first.producers, first.leaves) if first else ({}, {})
+        self.producers = {t: Choices(found, before[0].get(t)) for t, found in producers.items()}
+        self.leaves = {t: Choices(found, before[1].get(t)) for t, found in leaves.items()}
         self.effects = Choices(effects, first.effects if first else None)
+        self.accesses = Choices(accesses, first.accesses if first else None)
 
 
 class Palette:
     """The options of a module under a profile: ``producers[t]`` push one ``t``, ``leaves[t]`` without operands,
     ``effects`` push nothing or several values, ``operators`` are those on numbers and (there are so many) more rarely
-    on vectors.  ``calls`` are kept apart, because what may be called depends on the caller."""
+    on vectors, ``accesses`` give one value from memory.  ``calls`` are kept apart, because what may be called depends on the caller."""
 
-    def __init__(self, c: Context, profile: Profile, allowed: Callable[[Option], bool]) -> None:
+    def __init__(self, c: Context, profile: Profile, allowed: Callable[[Option], bool], heap: Heap) -> None:
         """``allowed`` refuses what would break a promise of the module, such as its termination."""
         rows = _rows(profile.features, profile.nan)
         self.of_local = rows.of_local
         self.operators = rows.operators
         self.calls = list(list_options(rows.calls, c))
-        found = _Sorted(filter(allowed, list_options(rows.indexed, c)), rows.shared(c))
+        self._tail = rows.tail
+        options = list(filter(allowed, list_options(rows.indexed, c)))
+        if heap.types:
+            options += list_options(rows.heap, c)
+            for x in range(len(heap.types)):
+                options += list_options(rows.casts, c, [(x,)])
+        found = _Sorted(options, rows.shared(c), tuple(dict.fromkeys((*VALUES, *ABSTRACT, *heap.values))))
         self.producers, self.leaves, self.effects = found.producers, found.leaves, found.effects
+        self.accesses = found.accesses
         self._accesses = [o for o in self.effects.options if o.width]
+
+    def tail_calls(self, calls: Iterable[Option]) -> list[Option]:
+        """Return the tail calls of what these call; they push nothing, but give what the calls push."""
+        return [o._replace(row=self._tail[o.row]) for o in calls if o.row in self._tail]
 
     def stores(self, t: NumType | VecType) -> list[Option]:
         """Return the options that store a whole ``t``."""

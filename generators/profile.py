@@ -49,6 +49,8 @@ class Profile:
     table_percent: int = 75
     reference_percent: int = 12
     vector_percent: int = 15
+    heap_percent: int = 25  # of modules with structures and arrays
+    tag_percent: int = 50
     start_percent: int = 8
     drop_percent: int = 1
 

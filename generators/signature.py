@@ -6,17 +6,21 @@ defined is exported, so that an observer sees all state.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from engine.features import CUSTOM_PAGE_SIZES, MEMORY64, MULTI_MEMORY, SIMD, THREADS
 from engine.instructions.model import Region
 from engine.module import Active, Data, Elem, Export, FuncImport, Global, Import, In, Module, Passive, Table
 from engine.types import (
+    EXNREF,
     EXTERNREF,
     FUNCREF,
     I32,
     I64,
     V128,
+    ArrayType,
+    DefType,
     FuncType,
     GlobalType,
     Limits,
@@ -26,17 +30,21 @@ from engine.types import (
     RefType,
     SubType,
     TableType,
+    TagType,
     ValType,
     VecType,
 )  # fmt: skip
 from engine.validation.context import Context
 from generators.build import END, const, default_expr, extended_const, ref_func
+from generators.heap import Heap
 from generators.palette import NUMERIC, Palette
+from generators.throwing import choose_tags
 from generators.values import choose_bits
 
 if TYPE_CHECKING:
+    from engine.instructions.immediates import BlockType
     from engine.module import Expr
-    from engine.types import AddrType
+    from engine.types import AddrType, ResultType
     from generators.palette import Option
     from generators.profile import Profile
     from generators.source import Source
@@ -53,29 +61,50 @@ class Signatures:
     def __init__(self, source: Source, profile: Profile) -> None:
         self.source = source
         self.profile = profile
-        self.functypes: list[FuncType] = []
+        self.heap = Heap(source, profile)
+        self.functypes: list[FuncType] = []  # behind the types of the heap
         self.imports: list[Import] = []
         self.funcs: list[int] = []  # type index by function index, imports first
         self.flags: list[str] = []  # by function index: plain, guarded or leaf
         self._choose_functions()
+        self.plain_types = len(self.functypes)
+        self.tags = choose_tags(source, profile, self.choose_valtype)
+        for ts in self.tags:
+            self._declare_tag(ts)
         self._choose_memories()
         self._choose_tables()
         self._choose_globals()
         self._choose_segments()
         self.module = self.assemble()
         self.context = Context.of_module(self.module, profile.features)
-        self.palette = Palette(self.context, profile, self._allowed)
+        self.palette = Palette(self.context, profile, self._allowed, self.heap)
         self.calls = [o for o in self.palette.calls if self._is_likely(o) or source.chance(3)]
+        self.tail_calls = self.palette.tail_calls(self.calls)
 
     # -- choices
 
     def _typeidx(self, t: FuncType) -> int:
         if t not in self.functypes:
             self.functypes.append(t)
-        return self.functypes.index(t)
+        return self.functypes.index(t) + len(self.heap.types)
+
+    def _declare_tag(self, ts: ResultType) -> None:
+        """Make the type of a tag and those of blocks that end where its exceptions are handled."""
+        self._typeidx(FuncType(ts, ()))
+        for results in (ts, (*ts, EXNREF)):
+            if len(results) > 1:
+                self._typeidx(FuncType((), results))
+
+    def blocktype(self, ts: ResultType) -> BlockType:
+        """Return the type of a block that gives one value, or what a handler finds."""
+        if len(ts) > 1:
+            return self._typeidx(FuncType((), ts))
+        return self.heap.open(ts[0]) if ts else None
 
     def choose_valtype(self) -> ValType:
         """Return a value type: mostly a number, sometimes a vector or a reference."""
+        if self.heap.values and self.source.chance(30):
+            return self.source.choose(self.heap.values)
         if self.source.chance(self.profile.reference_percent):
             return self.source.choose((EXTERNREF, FUNCREF))
         if SIMD in self.profile.features and self.source.chance(self.profile.vector_percent):
@@ -93,15 +122,18 @@ class Signatures:
         source = self.source
         for k in range(source.between(*self.profile.hosts)):
             t = self._functype()
-            numeric = FuncType(t.params, tuple(r for r in t.results if not isinstance(r, RefType)))
+            params = tuple(EXTERNREF if p in self.heap.values else p for p in t.params)
+            numeric = FuncType(params, tuple(r for r in t.results if not isinstance(r, RefType)))
             self.imports.append(Import(HOST_MODULE, f"h{k}", FuncImport(self._typeidx(numeric))))
             self.funcs.append(self._typeidx(numeric))
             self.flags.append("leaf")
         self.imported = len(self.imports)
+        first = len(self.heap.types)
         for _ in range(source.between(*self.profile.functions)):
             with source.span("signature"):
                 reuse = self.functypes and source.chance(25)
-                self.funcs.append(source.below(len(self.functypes)) if reuse else self._typeidx(self._functype()))
+                old = first + source.below(len(self.functypes)) if reuse else None
+                self.funcs.append(self._typeidx(self._functype()) if old is None else old)
                 self.flags.append(source.choose(("plain", "guarded", "leaf")))
         self.start: int | None = None
         if source.chance(self.profile.start_percent):
@@ -140,6 +172,10 @@ class Signatures:
                 low = source.choose((6, 4, 8, 2, 10))
                 limits = Limits(low, low + source.choose((4, 0, 8)))
                 self.tables.append(TableType(reftype, limits, self._addrtype()))
+        if self.heap.values and source.chance(50):
+            low = source.choose((4, 2, 6))
+            limits = Limits(low, low + source.choose((4, 0)))
+            self.tables.append(TableType(source.choose(self.heap.values), limits, self._addrtype()))
 
     def _choose_globals(self) -> None:
         source = self.source
@@ -147,10 +183,21 @@ class Signatures:
         for _ in range(source.between(*self.profile.globals)):
             t = self.choose_valtype()
             mutable = not source.chance(20)
-            init = self._constant_expr(t) if not isinstance(t, RefType) else (default_expr(t), END)
-            self.globals.append(Global(GlobalType(mutable, t), init))
+            self.globals.append(Global(GlobalType(mutable, t), self._initial(t)))
         self.work = len(self.globals)
         self.globals.append(Global(GlobalType(True, I32), (const(I32, 0), END)))
+
+    def _initial(self, t: ValType) -> Expr:
+        """A constant expression: a number, an object or null."""
+        if not isinstance(t, RefType):
+            return self._constant_expr(t)
+        if t in self.heap.values and self.source.chance(80):
+            return (*self.heap.fresh(self.source, t), END)
+        return (self.default(t), END)
+
+    def default(self, t: ValType) -> In:
+        """Return the instruction that pushes zero or null."""
+        return default_expr(self.heap.open(t))
 
     def _constant_expr(self, t: NumType | VecType) -> Expr:
         """A constant, or with extended constants now and then a small sum."""
@@ -171,6 +218,8 @@ class Signatures:
                 active = self.memory_bytes(x) > 64 and source.chance(60)
                 offset = (const(self.mems[x].addrtype, source.below(48)), END)
                 self.datas.append(Data(content, Active(x, offset) if active else Passive()))
+        if self.heap.types and source.chance(70):
+            self.datas.append(Data(source.bits(8 * 24).to_bytes(24, "little"), Passive()))
         self.elems: list[Elem] = []
         callable_ = [x for x, flag in enumerate(self.flags) if flag != "plain"]
         for x, table in enumerate(self.tables):
@@ -181,12 +230,26 @@ class Signatures:
                 size = source.between(0, room - 2) if isinstance(mode, Active) else source.below(5)
                 refs = tuple((ref_func(source.choose(callable_)), END) for _ in range(size))
                 self.elems.append(Elem(FUNCREF, refs, mode))
+        self._choose_object_segments()
+
+    def _choose_object_segments(self) -> None:
+        """Objects for tables, and for arrays of references."""
+        source = self.source
+        wanted: list[tuple[RefType, Active | Passive]] = [
+            (table.reftype, Active(x, (const(table.addrtype, source.below(2)), END)))
+            for x, table in enumerate(self.tables) if table.reftype in self.heap.values
+        ]  # fmt: skip
+        fields = [t.comp.field.storage for t in self.heap.types if isinstance(t.comp, ArrayType)]
+        wanted += [(t, Passive()) for t in fields if isinstance(t, RefType) and t is not FUNCREF]
+        for t, mode in wanted:
+            n = source.between(0, 2) if isinstance(mode, Active) else source.between(1, 4)
+            self.elems.append(Elem(t, tuple(self._initial(t) for _ in range(n)), mode))
 
     # -- what bodies ask
 
     def functype(self, x: int) -> FuncType:
         """Return the type of function ``x``."""
-        return self.functypes[self.funcs[x]]
+        return self.functypes[self.funcs[x] - len(self.heap.types)]
 
     def is_guarded(self, x: int) -> bool:
         """Tell whether function ``x`` takes a unit of ``work`` on entry."""
@@ -200,8 +263,8 @@ class Signatures:
         """Tell whether this call keeps every execution bounded (see ``generators.body``)."""
         if self.flags[caller] == "leaf":
             return False
-        if Region.TABLE in option.row.reads:
-            return True  # tables hold guarded functions and leaves only
+        if option.row.imms[0].name != "funcidx":
+            return True  # references are to guarded functions and leaves only
         callee: int = option.imms[0]
         if callee == self.start:
             return False
@@ -217,8 +280,23 @@ class Signatures:
         return Region.GLOBAL not in option.row.writes or bool(option.imms[0] != self.work)
 
     def _is_likely(self, call: Option) -> bool:
-        """Tell whether a call can succeed: not an indirect one of a type that no slot of the table holds."""
-        return Region.TABLE not in call.row.reads or bool(self.slots(call.imms[1], call.imms[0]))
+        """Tell whether a call can succeed: not an indirect one of a type that no slot of the table holds, nor one by a
+        reference to a type that no function has."""
+        if Region.TABLE in call.row.reads:
+            return bool(self.slots(call.imms[1], call.imms[0]))
+        return call.row.imms[0].name == "funcidx" or bool(self.escaping(call.pops[-1]))
+
+    def typeidx_of(self, t: ValType) -> int:
+        """Return the type index of the functions that a reference type is to."""
+        assert isinstance(t, RefType) and isinstance(t.heap, DefType)
+        return self.context.types.index(t.heap)
+
+    def escaping(self, t: ValType) -> list[int]:
+        """Return the functions of a type to which there may be references."""
+        assert isinstance(t, RefType)
+        own = range(self.imported, len(self.funcs))
+        found = [x for x in own if x != self.start and self.flags[x] != "plain"]
+        return [x for x in found if self.context.funcs[x] is t.heap]
 
     def stores(self, t: NumType | VecType) -> list[Option]:
         """Return the options that store a whole ``t`` in a memory that has room for some of them."""
@@ -254,23 +332,29 @@ class Signatures:
 
     # -- the module
 
+    def _open(self, t: FuncType) -> FuncType:
+        return FuncType(tuple(map(self.heap.open, t.params)), tuple(map(self.heap.open, t.results)))
+
     def assemble(self) -> Module:
         """Return the module without bodies; everything defined is exported."""
         exports = [Export(f"f{x}", "func", x) for x in range(self.imported, len(self.funcs)) if x != self.start]
         exports += [Export(f"m{x}", "mem", x) for x in range(len(self.mems))]
         exports += [Export(f"t{x}", "table", x) for x in range(len(self.tables))]
         exports += [Export(f"g{x}", "global", x) for x in range(self.work)]
+        exports += [Export(f"x{x}", "tag", x) for x in range(len(self.tags))]
         exports.append(Export("work", "global", self.work))
+        open_ = self.heap.open
         return Module(
-            types=tuple(RecType((SubType(True, (), t),)) for t in self.functypes),
+            types=(*self.heap.groups, *(RecType((SubType(True, (), self._open(t)),)) for t in self.functypes)),
             imports=tuple(self.imports),
             funcs=tuple(self.funcs[self.imported :]),
-            tables=tuple(Table(t) for t in self.tables),
+            tables=tuple(Table(replace(t, reftype=open_(t.reftype))) for t in self.tables),
             mems=tuple(self.mems),
-            globals=tuple(self.globals),
+            tags=tuple(TagType(self._typeidx(FuncType(ts, ()))) for ts in self.tags),
+            globals=tuple(replace(g, type=replace(g.type, valtype=open_(g.type.valtype))) for g in self.globals),
             exports=tuple(exports),
             start=self.start,
-            elems=tuple(self.elems),
+            elems=tuple(replace(e, type=open_(e.type)) for e in self.elems),
             datas=tuple(self.datas),
             data_count=len(self.datas) if self.datas else None,
         )

@@ -187,7 +187,7 @@ ROWS = [
     _control("call",          0x10, Control.CALL,     call_arrow, imms=(FUNCIDX,), fuel=1, weight=100),
     _control("call_indirect", 0x11, Control.CALL,     call_indirect_arrow, imms=(TYPEUSE, LEADING_TABLEIDX), fuel=1,
              weight=60, traps=_CALL_INDIRECT_TRAPS, reads=frozenset({Region.TABLE})),
-    _control("call_ref",      0x14, Control.CALL,     call_ref_arrow, imms=(TYPEIDX,), fuel=1, weight=0,
+    _control("call_ref",      0x14, Control.CALL,     call_ref_arrow, imms=(TYPEIDX,), fuel=1, weight=60,
              traps=_NULL_FUNCTION, feature=FUNCTION_REFERENCES),
     _control("br_on_null",    0xD5, Control.BR_ON_NULL, _br_on_null, imms=(LABELIDX,), fuel=1, run=_is_null,
              feature=FUNCTION_REFERENCES),

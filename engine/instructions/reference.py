@@ -156,12 +156,12 @@ def _convert(of: AbsHeapType, to: AbsHeapType) -> Arrow:
 def _cast(name: str, opcode: int, make: Callable[..., Any], **rest: Any) -> Instr:
     return Instr(
         name=name, opcode=(0xFB, opcode), effect=Effect.STATE, make=make, run=applied(make, 1), family="reference",
-        weight=0, spec=f"exec-{name.partition(' ')[0]}", **rest,
+        weight=20, spec=f"exec-{name.partition(' ')[0]}", **rest,
     )  # fmt: skip
 
 
 def _pure(name: str, opcode: int, type: Arrow, run: Callable[..., Any], **rest: Any) -> Instr:
-    fields: dict[str, Any] = {"family": "reference", "weight": 0, "spec": f"exec-{name}"} | rest
+    fields: dict[str, Any] = {"family": "reference", "weight": 20, "spec": f"exec-{name}"} | rest
     return Instr(name=name, opcode=(0xFB, opcode), effect=Effect.PURE, type=type, run=run, **fields)
 
 
@@ -179,7 +179,7 @@ ROWS = [*proposal(REFERENCE_TYPES, [
           family="reference", const=REFERENCE_TYPES, spec="exec-ref.func"),
 ]), *proposal(GC, [
     Instr(name="ref.eq",      opcode=0xD3, type=arrow("eqref eqref -> i32"), effect=Effect.PURE, run=ref_eq,
-          family="reference", weight=0, spec="exec-ref.eq"),
+          family="reference", weight=20, spec="exec-ref.eq"),
 ]), *proposal(FUNCTION_REFERENCES, [
     Instr(name="ref.as_non_null", opcode=0xD4, type=Arrow((ref_pattern(True, _HEAP),), (ref_pattern(False, _HEAP),)),
           effect=Effect.PURE, run=ref_as_non_null, traps=frozenset({TrapKind.NULL_REFERENCE}), family="reference",

@@ -170,7 +170,7 @@ def _struct_set(c: Any, x: int, y: int) -> Arrow:
 
 def heap_row(name: str, opcode: int, make: Callable[..., Any] | None = None, **rest: Any) -> Instr:
     """Return the row of an instruction on structures or arrays, executed by what ``make`` makes of its immediates."""
-    fields: dict[str, Any] = {"family": "heap", "weight": 0, "spec": f"exec-{name}", "effect": Effect.STATE} | rest
+    fields: dict[str, Any] = {"family": "heap", "weight": 500, "spec": f"exec-{name}", "effect": Effect.STATE} | rest
     if make is not None:
         fields |= {"make": make, "run": applied(make, len(fields.get("imms", ())))}
     return Instr(name=name, opcode=(0xFB, opcode), **fields)
