@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from engine.features import GC, SIMD
 from engine.instructions.model import Region
 from engine.matching import close_rectype, matches
+from engine.module import In
 from engine.types import (
     ANYREF,
     ARRAY,
@@ -40,7 +41,6 @@ from engine.types import (
 from generators.build import const, instr
 
 if TYPE_CHECKING:
-    from engine.module import In
     from engine.types import StorageType, ValType
     from generators.body import Body
     from generators.palette import Option
@@ -158,10 +158,15 @@ def _is_array(t: ValType) -> bool:
 
 
 def _object(body: Body, t: RefType, depth: int) -> None:
+    """Append what a local or a global holds (mostly an object), a new object, or anything."""
     source = body.source
     how = source.below(8)
-    if how < 5:
-        body.leaf(t)
+    held = [o for o in body.module.palette.leaves[t].options if o.row.reads]
+    if t in body.local_leaves:
+        held += body.local_leaves[t].options * 3
+    if how < 6 and held:
+        option = source.choose(held)
+        body.out.append(In(option.row, option.imms))
     elif how < 7:
         body.out.extend(body.module.heap.fresh(source, t))
     else:

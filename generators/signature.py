@@ -219,7 +219,7 @@ class Signatures:
                 offset = (const(self.mems[x].addrtype, source.below(48)), END)
                 self.datas.append(Data(content, Active(x, offset) if active else Passive()))
         if self.heap.types and source.chance(70):
-            self.datas.append(Data(source.bits(8 * 24).to_bytes(24, "little"), Passive()))
+            self.datas.append(Data(source.bits(128).to_bytes(16, "little"), Passive()))
         self.elems: list[Elem] = []
         callable_ = [x for x, flag in enumerate(self.flags) if flag != "plain"]
         for x, table in enumerate(self.tables):

@@ -161,6 +161,7 @@ def _check(name: str, *steps: tuple[Step, tuple[Any, Any]], needs: str = "", **f
 _KNOWN = frozenset({
     "echo", "echo_vector", "echo_reference", "many", "traps", "trap_table", "state", "wide", "table_grow", "host",
     "provider", "consumer", "mistyped", "start_traps", "segment_traps", "ill_typed", "loop", "functions", "exceptions",
+    "objects",
 })  # fmt: skip
 
 
@@ -188,6 +189,7 @@ def _values_checks() -> list[Check]:
             "references", (_make("echo_reference"), _OK), *echo,
             needs="feature:reference-types type:funcref type:externref",
         ),
+        _object_check(),
         _check(
             "several results", (_make("many"), _OK),
             (_call("swap", *reversed(swapped)), _values(*swapped)), (_call("none"), _values()),
@@ -206,6 +208,32 @@ def _values_checks() -> list[Check]:
             (_call("nothing"), _BLOCKED), (_call("i32", i32(1)), _values(i32(1))),
         ),
     ]  # fmt: skip
+
+
+def _object_check() -> Check:
+    """References of the garbage-collected hierarchy: what their payloads are, and which of them may be passed."""
+
+    def same(export: str, payload: Any) -> tuple[Step, tuple[Any, Any]]:
+        return _call(export, ("anyref", payload)), _values(("anyref", payload))
+
+    most = {"i31": 2**31 - 1}
+    slots = [["anyref", None], ["anyref", most], ["anyref", "array"]]
+    shown = {"memories": {}, "tables": {"objects": slots}, "globals": {"object": ["anyref", "struct"]}}
+    return _check(
+        "objects", (_make("objects"), _OK),
+        *[same("any", payload) for payload in (None, {"i31": 0}, most, {"host": 3})],
+        *[same("eq", payload) for payload in (None, {"i31": 1})], same("struct", None),
+        (_call("eq", ("anyref", {"host": 3})), _BLOCKED), (_call("struct", ("anyref", {"i31": 1})), _BLOCKED),
+        (_call("make"), _values(("anyref", "struct"), ("anyref", "array"), ("anyref", {"i31": 2**31 - 2}))),
+        (_call("internal", ("externref", 5)), _values(("anyref", {"host": 5}))),
+        (_call("internal", ("externref", None)), _values(("anyref", None))),
+        (_call("external", i32(0)), _values(("externref", None))),
+        (_call("external", i32(1)), _values(("externref", {"any": most}))),
+        (_call("external", i32(2)), _values(("externref", {"any": "array"}))),
+        (_OBSERVE, (Returned(), {"instances": {"i": shown}, "trace": []})),
+        needs="feature:gc feature:function-references feature:reference-types feature:bulk-memory feature:multi-value "
+        "type:anyref type:externref sees:tables sees:globals",
+    )  # fmt: skip
 
 
 def _trap_checks() -> list[Check]:

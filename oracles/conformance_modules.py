@@ -19,6 +19,19 @@ TEXTS: dict[str, str] = {
     "echo_reference": r"""(module
   (func (export "funcref") (param funcref) (result funcref) local.get 0)
   (func (export "externref") (param externref) (result externref) local.get 0))""",
+    "objects": r"""(module
+  (type $s (struct (field i32)))
+  (type $a (array i8))
+  (global (export "object") (mut anyref) (struct.new $s (i32.const 1)))
+  (table (export "objects") 3 eqref)
+  (elem (table 0) (i32.const 1) eqref (ref.i31 (i32.const -1)) (array.new_default $a (i32.const 2)))
+  (func (export "any") (param anyref) (result anyref) local.get 0)
+  (func (export "eq") (param eqref) (result eqref) local.get 0)
+  (func (export "struct") (param (ref null $s)) (result structref) local.get 0)
+  (func (export "make") (result structref arrayref i31ref)
+    i32.const 7 struct.new $s i32.const 1 array.new_default $a i32.const -2 ref.i31)
+  (func (export "internal") (param externref) (result anyref) local.get 0 any.convert_extern)
+  (func (export "external") (param i32) (result externref) local.get 0 table.get 0 extern.convert_any))""",
     "many": r"""(module
   (func (export "swap") (param i32 i64 f32 f64) (result f64 f32 i64 i32)
     local.get 3 local.get 2 local.get 1 local.get 0)
@@ -116,6 +129,12 @@ _BINARIES: dict[str, str] = {
     ),
     "echo_vector": "AGFzbQEAAAABBgFgAXsBewMCAQAHCAEEdjEyOAAACgYBBAAgAAs=",
     "echo_reference": "AGFzbQEAAAABCwJgAXABcGABbwFvAwMCAAEHFwIHZnVuY3JlZgAACWV4dGVybnJlZgABCgsCBAAgAAsEACAACw==",
+    "objects": (
+        "AGFzbQEAAAABKAhfAX8AXngAYAFuAW5gAW0BbWABYwABa2AAA2tqbGABbwFuYAF/AW8DBwYCAwQFBgcEBAFtAAMGCQFuAUEB+wAACwdF"
+        "CAZvYmplY3QDAAdvYmplY3RzAQADYW55AAACZXEAAQZzdHJ1Y3QAAgRtYWtlAAMIaW50ZXJuYWwABAhleHRlcm5hbAAFCRMBBgBBAQtt"
+        "AkF/+xwLQQL7BwELCjEGBAAgAAsEACAACwQAIAALEABBB/sAAEEB+wcBQX77HAsGACAA+xoLCAAgACUA+xsLAA4EbmFtZQQHAgABcwEB"
+        "YQ=="
+    ),
     "many": "AGFzbQEAAAABDwJgBH9+fXwEfH1+f2AAAAMDAgABBw8CBHN3YXAAAARub25lAAEKDwIKACADIAIgASAACwIACw==",
     "traps": (
         "AGFzbQEAAAABHAZgAABgAAF/YAJ/fwF/YAF8AX9gAX8Bf2ABfwADCQgBAAIDBAQFAQQEAXAAAwUDAQABB0oHC3VucmVhY2hhYmxl"

@@ -221,8 +221,8 @@ def host_mix(seed: int, args: List[Value], results: Tuple[str, ...]) -> List[Val
     """Return the results of a ``mix`` action: a function of ``seed`` and the argument bits alone.
 
     Every engine's worker computes the same: ``h`` starts at ``seed``; each 64-bit word of each argument (low word
-    first, a null reference is 0, reference ``n`` is ``n + 1``) does ``h = (h ^ word) * 0x9E3779B97F4A7C15 + 1`` modulo
-    ``2**64``, then ``h ^= h >> 29``.  Result ``i`` takes the low bits of ``h`` after ``i + 1`` further rounds with word
+    first, a null reference is 0, reference ``n`` is ``n + 1``, any other ``2**32``) does
+    ``h = (h ^ word) * 0x9E3779B97F4A7C15 + 1`` modulo ``2**64``, then ``h ^= h >> 29``.  Result ``i`` takes the low bits of ``h`` after ``i + 1`` further rounds with word
     ``i``.  A result that would be a NaN is the canonical positive NaN; a v128 takes two rounds; a reference result is
     null.
     """
@@ -237,7 +237,7 @@ def host_mix(seed: int, args: List[Value], results: Tuple[str, ...]) -> List[Val
             bits = int(payload, 16)
             words = [bits & _M64, bits >> 64] if kind == "v128" else [bits]
         else:
-            words = [0 if payload is None else int(payload) + 1]
+            words = [0 if payload is None else payload + 1 if isinstance(payload, int) else 1 << 32]
         for word in words:
             h = turn(h, word)
     out: List[Value] = []

@@ -30,9 +30,11 @@ from engine.runtime.tag import TagInst
 from engine.text.parser import parse
 from engine.types import (
     ANY,
+    ANYREF,
     ARRAY,
     EQ,
     EXN,
+    EXNREF,
     EXTERN,
     EXTERNREF,
     F32,
@@ -93,7 +95,7 @@ UNMETERED = 1 << 62
 PLANTS: dict[str, Callable[[], Build]] = {}  # filled by importing PLANTED_BY, on the first use of a plant
 PLANTED_BY = "harness.planted"  # by name only: oracles do not depend on the harness
 
-_TYPES: dict[str, ValType] = {str(t): t for t in (I32, I64, F32, F64, V128, FUNCREF, EXTERNREF)}  # what EXECUTED has
+_TYPES: dict[str, ValType] = {str(t): t for t in (I32, I64, F32, F64, V128, FUNCREF, EXTERNREF, ANYREF, EXNREF)}
 _TOPS = {  # the hierarchy of a reference, by its name
     h.short: top(h) for h in (ANY, ARRAY, EQ, EXN, EXTERN, FUNC, I31, NOEXN, NOEXTERN, NOFUNC, NONE, STRUCT)
 }
