@@ -18,6 +18,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from engine.features import FUNCTION_REFERENCES
 from engine.instructions.immediates import CastBranch
 from engine.instructions.model import Effect
 from engine.matching import top
@@ -291,6 +292,9 @@ class Body:
     def _reference(self, _: int) -> None:
         """A branch on whether a reference is null, or on a cast of it."""
         source, heap = self.source, self.module.heap
+        if FUNCTION_REFERENCES not in self.profile.features:
+            self._effect(_)
+            return
         values = (FUNCREF, EXTERNREF, *heap.values)
         t = source.choose(values)
         how = source.below(5 if heap.values else 2)

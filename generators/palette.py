@@ -259,7 +259,8 @@ class _Sorted:
 class Palette:
     """The options of a module under a profile: ``producers[t]`` push one ``t``, ``leaves[t]`` without operands,
     ``effects`` push nothing or several values, ``operators`` are those on numbers and (there are so many) more rarely
-    on vectors, ``accesses`` give one value from memory.  ``calls`` are kept apart, because what may be called depends on the caller."""
+    on vectors, ``accesses`` give one value from memory.  ``calls`` are kept apart, because what may be called depends
+    on the caller."""
 
     def __init__(self, c: Context, profile: Profile, allowed: Callable[[Option], bool], heap: Heap) -> None:
         """``allowed`` refuses what would break a promise of the module, such as its termination."""
