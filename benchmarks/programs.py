@@ -94,6 +94,33 @@ PI = """
   (local.get $s))
 """
 
+SIMD_INTEGERS = """
+(memory 1)
+(data (i32.const 0) "\\01\\82\\03\\84\\05\\86\\07\\88\\09\\8a\\0b\\8c\\0d\\8e\\0f\\90")
+(func (export "run") (param $n i32) (result i32) (local $v v128) (local $s v128)
+  (local.set $v (v128.load (i32.const 0)))
+  (loop $l
+    (local.set $v (i8x16.add_sat_u (i8x16.avgr_u (local.get $v) (local.get $s)) (i8x16.splat (local.get $n))))
+    (local.set $v (i8x16.swizzle (local.get $v) (v128.load (i32.const 0))))
+    (local.set $s (i16x8.add (local.get $s) (i16x8.extmul_low_i8x16_s (local.get $v) (local.get $v))))
+    (local.set $s (v128.xor (local.get $s) (i32x4.shr_u (local.get $v) (i32.const 3))))
+    (v128.store (i32.const 32) (i16x8.max_s (local.get $s) (local.get $v)))
+    (br_if $l (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
+  (i32x4.extract_lane 2 (i32x4.dot_i16x8_s (local.get $s) (v128.load (i32.const 32)))))
+"""
+
+SIMD_FLOATS = """
+(func (export "run") (param $n i32) (result f64) (local $x v128) (local $y v128) (local $s v128)
+  (local.set $x (v128.const f32x4 0.1 0.2 0.3 0.4))
+  (local.set $y (v128.const f32x4 1 1.5 2 2.5))
+  (loop $l
+    (local.set $x (f32x4.mul (f32x4.add (local.get $x) (local.get $y)) (f32x4.splat (f32.const 0.5))))
+    (local.set $y (f32x4.sqrt (f32x4.max (local.get $x) (f32x4.neg (local.get $y)))))
+    (local.set $s (f64x2.add (local.get $s) (f64x2.promote_low_f32x4 (local.get $x))))
+    (br_if $l (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
+  (f64x2.extract_lane 1 (local.get $s)))
+"""
+
 
 def _mix(a: int, b: int, c: int, d: int, x: int, y: int) -> str:
     """Return one G of BLAKE2b on locals v0 to v15 and the message words at x and y."""
@@ -144,4 +171,6 @@ PROGRAMS = (
     Program("fib", 16, FIB, calls=True),
     Program("blake2b", 60, _hash()),
     Program("f64 pi", 15_000, PI),
+    Program("simd ints", 1_000, SIMD_INTEGERS),
+    Program("simd floats", 2_000, SIMD_FLOATS),
 )

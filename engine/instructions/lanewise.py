@@ -14,13 +14,14 @@ from engine.features import SIMD
 from engine.instructions.immediates import LANEIDX, MEMARG
 from engine.instructions.memory import memarg
 from engine.instructions.model import Effect, Instr, Region
+from engine.numerics.whole import WHOLE
 from engine.types import F32, F64, I32, I64, V128, Arrow
 
 # isort: off
 # fmt: off
 from engine.numerics.lanes import (
-    I8X16, WHOLE, Shape, vall_true, vbinop, vbitmask, vcvtop, vdot, vextadd_pairwise, vextmul, vextract_lane, vnarrow,
-    vrelop, vreplace_lane, vshiftop, vsplat, vternop, vunop, vvbinop, vvternop, vvunop,
+    I8X16, Shape, vall_true, vbinop, vbitmask, vcvtop, vdot, vextadd_pairwise, vextend, vextmul, vextract_lane,
+    vnarrow, vrelop, vreplace_lane, vshiftop, vsplat, vternop, vunop, vvbinop, vvternop, vvunop,
 )
 # fmt: on
 # isort: on
@@ -34,9 +35,9 @@ if TYPE_CHECKING:
     Fn = Callable[..., Any]
 
 __all__ = [
-    "all_true", "bitmask", "bits", "check_lane", "convert", "dot", "extadd", "extmul", "extract", "load_extend",
-    "load_lane", "load_splat", "load_zero", "narrow", "pure", "rel", "replace", "shift", "splat", "store_lane",
-    "swizzle", "vec",
+    "all_true", "bitmask", "bits", "check_lane", "convert", "dot", "extadd", "extend", "extmul", "extract",
+    "load_extend", "load_lane", "load_splat", "load_zero", "narrow", "pure", "rel", "replace", "shift", "splat",
+    "store_lane", "swizzle", "vec",
 ]  # fmt: skip
 
 _VV = Arrow((V128,), (V128,)), Arrow((V128, V128), (V128,)), Arrow((V128, V128, V128), (V128,))
@@ -63,22 +64,25 @@ def bits(name: str, sub: int, arity: int, fn: Fn) -> Instr:
     return pure(name, sub, _BITS[arity - 1].__name__, _VV[arity - 1], partial(_BITS[arity - 1], fn), I8X16)
 
 
+def _whole(lift: Fn, sh: Shape, fn: Fn) -> Fn:
+    """Return the lift of ``fn``, or its faster equal."""
+    return partial(WHOLE[fn], sh) if fn in WHOLE else partial(lift, sh, fn)
+
+
 def vec(name: str, sub: int, arity: int, sh: Shape, fn: Fn, **rest: Any) -> Instr:
     """``v128* -> v128`` by ``fn(n, ...)`` lane by lane."""
     lift = _LANES[arity - 1]
-    run = partial(WHOLE[fn], sh) if fn in WHOLE else partial(lift, sh, fn)
-    return pure(name, sub, lift.__name__, _VV[arity - 1], run, sh, **rest)
+    return pure(name, sub, lift.__name__, _VV[arity - 1], _whole(lift, sh, fn), sh, **rest)
 
 
 def rel(name: str, sub: int, sh: Shape, fn: Fn) -> Instr:
     """``v128 v128 -> v128`` by ``fn(n, v, w)``, which gives 0 or 1."""
-    return pure(name, sub, "vrelop", _VV[1], partial(vrelop, sh, fn), sh)
+    return pure(name, sub, "vrelop", _VV[1], _whole(vrelop, sh, fn), sh)
 
 
 def shift(name: str, sub: int, sh: Shape, fn: Fn) -> Instr:
     """``v128 i32 -> v128`` by ``fn(n, v, j)``."""
-    run = partial(WHOLE[fn], sh) if fn in WHOLE else partial(vshiftop, sh, fn)
-    return pure(name, sub, "vshiftop", Arrow((V128, I32), (V128,)), run, sh)
+    return pure(name, sub, "vshiftop", Arrow((V128, I32), (V128,)), _whole(vshiftop, sh, fn), sh)
 
 
 def convert(name: str, sub: int, source: Shape, target: Shape, fn: Fn, *, start: int = 0, **rest: Any) -> Instr:
@@ -86,8 +90,13 @@ def convert(name: str, sub: int, source: Shape, target: Shape, fn: Fn, *, start:
     return pure(name, sub, "vcvtop", _VV[0], partial(vcvtop, source, target, start, fn), source, target, **rest)
 
 
+def extend(name: str, sub: int, source: Shape, target: Shape, fn: Fn, *, start: int = 0) -> Instr:
+    """``v128 -> v128``: lanes from ``start`` on, extended by ``fn(m, n, v)``."""
+    return pure(name, sub, "vcvtop", _VV[0], partial(vextend, source, target, start, fn), source, target)
+
+
 def narrow(name: str, sub: int, source: Shape, target: Shape, fn: Fn) -> Instr:
-    """``v128 v128 -> v128`` by ``fn(m, n, v)`` on the lanes of both."""
+    """``v128 v128 -> v128`` by ``fn(n, i)`` on the signed lanes of both."""
     return pure(name, sub, "vnarrow", _VV[1], partial(vnarrow, source, target, fn), source, target)
 
 
@@ -103,9 +112,9 @@ def extmul(name: str, sub: int, source: Shape, target: Shape, fn: Fn, *, start: 
     return pure(name, sub, "vextbinop", _VV[1], run, source, target)
 
 
-def dot(name: str, sub: int, source: Shape, target: Shape, add: Fn, **rest: Any) -> Instr:
-    """``v128 v128 -> v128``: products of signed neighbours, summed by ``add(n, i, j)``."""
-    return pure(name, sub, "vextbinop", _VV[1], partial(vdot, source, target, add), source, target, **rest)
+def dot(name: str, sub: int, source: Shape, target: Shape) -> Instr:
+    """``v128 v128 -> v128``: sums of neighbouring products of signed lanes."""
+    return pure(name, sub, "vextbinop", _VV[1], partial(vdot, source, target), source, target)
 
 
 def swizzle(name: str, sub: int, run: Fn, **rest: Any) -> Instr:
@@ -168,7 +177,7 @@ def replace(name: str, sub: int, sh: Shape) -> Instr:
 def _extend(source: Shape, target: Shape, f: Fn, frame: Any, m: MemArg, i: int) -> bytes:
     """Spec: exec-vload-pack."""
     half: bytes = frame.module.mems[m.mem].read(i + m.offset, 8)
-    return vcvtop(source, target, 0, f, half + bytes(8))
+    return vextend(source, target, 0, f, half + bytes(8))
 
 
 def _splat(n: int, frame: Any, m: MemArg, i: int) -> Any:

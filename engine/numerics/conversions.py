@@ -6,12 +6,12 @@ from math import isinf, isnan, trunc
 
 from engine.errors import Trap, TrapKind
 from engine.numerics.floats import canonical, fround
-from engine.numerics.ints import mask, sat_s, sat_u, sign, signed
+from engine.numerics.ints import mask, sign, signed
 from engine.values import f32_from_bits, f32_to_bits, f64_from_bits, f64_to_bits
 
 __all__ = [
-    "convert_s", "convert_u", "demote", "extend_s", "extend_u", "narrow_s", "narrow_u", "promote", "reinterpret_f",
-    "reinterpret_i", "trunc_s", "trunc_sat_s", "trunc_sat_u", "trunc_u", "wrap",
+    "convert_s", "convert_u", "demote", "extend_s", "extend_u", "promote", "reinterpret_f", "reinterpret_i",
+    "trunc_s", "trunc_sat_s", "trunc_sat_u", "trunc_u", "wrap",
 ]  # fmt: skip
 
 
@@ -28,16 +28,6 @@ def extend_u(m: int, n: int, i: int) -> int:
 def extend_s(m: int, n: int, i: int) -> int:
     """Spec: op-extend_s."""
     return signed(m, i) & mask(n)
-
-
-def narrow_u(m: int, n: int, i: int) -> int:
-    """Spec: op-narrow."""
-    return sat_u(n, signed(m, i))
-
-
-def narrow_s(m: int, n: int, i: int) -> int:
-    """Spec: op-narrow."""
-    return sat_s(n, signed(m, i))
 
 
 def integral(z: float) -> int:

@@ -1,11 +1,13 @@
 """Shapes keep every bit, and what is done on whole vectors equals the same function lane by lane."""
 
+import itertools
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from engine.numerics import ints
-from engine.numerics.conversions import extend_s, extend_u, narrow_s, narrow_u, trunc_sat_s
+from engine.numerics import floats, ints
+from engine.numerics.conversions import extend_s, extend_u, trunc_sat_s
 from engine.numerics.floats import fabs, fneg
 from engine.numerics.lanes import (
     F32X4,
@@ -15,13 +17,13 @@ from engine.numerics.lanes import (
     I32X4,
     I64X2,
     SHAPES,
-    WHOLE,
     vall_true,
     vbinop,
     vbitmask,
     vcvtop,
     vdot,
     vextadd_pairwise,
+    vextend,
     vextmul,
     vextract_lane,
     vextract_lane_s,
@@ -34,6 +36,7 @@ from engine.numerics.lanes import (
     vswizzle,
     vunop,
 )
+from engine.numerics.whole import WHOLE
 from tests.support import bits
 
 every_shape = pytest.mark.parametrize("sh", SHAPES, ids=str)
@@ -75,36 +78,42 @@ def test_lane_0_is_first_and_little_endian(sh):
 
 # Whole vectors.
 
-
-@integer_shapes
-@pytest.mark.parametrize("f", [ints.iadd, ints.isub], ids=lambda f: f.__name__)
-@given(v=vectors, w=vectors)
-def test_sums_of_whole_vectors_equal_sums_of_lanes(sh, f, v, w):
-    assert WHOLE[f](sh, v, w) == vbinop(sh, f, v, w)
-
-
-@integer_shapes
-@given(v=vectors)
-def test_negation_of_whole_vectors_equals_that_of_lanes(sh, v):
-    assert WHOLE[ints.ineg](sh, v) == vunop(sh, ints.ineg, v)
-
-
-@integer_shapes
-@pytest.mark.parametrize("f", [ints.ishl, ints.ishr_u], ids=lambda f: f.__name__)
-@given(v=vectors, j=st.integers(0, 130) | st.integers(0, 2**32 - 1))
-def test_shifts_of_whole_vectors_equal_shifts_of_lanes(sh, f, v, j):
-    assert WHOLE[f](sh, v, j) == vshiftop(sh, f, v, j)
+UNARY = {ints.ineg, ints.iabs, ints.ipopcnt, fabs, fneg, floats.fsqrt}
+SHIFTS = {ints.ishl, ints.ishr_u, ints.ishr_s}
+RELATIONS = {
+    getattr(ints, f"i{op}") for op in ("eq", "ne", "lt_u", "lt_s", "gt_u", "gt_s", "le_u", "le_s", "ge_u", "ge_s")
+}
+FLOATS = {fabs, fneg, floats.fadd, floats.fsub, floats.fmul, floats.fdiv, floats.fsqrt}
+ONLY = {ints.ipopcnt: [I8X16], ints.iq15mulr_sat_s: [I16X8]}
+PAIRS = [
+    (f, sh) for f in WHOLE for sh in SHAPES
+    if sh.is_float == (f in FLOATS) and sh in ONLY.get(f, SHAPES)
+]  # fmt: skip
 
 
-@float_shapes
-@pytest.mark.parametrize("f", [fabs, fneg], ids=lambda f: f.__name__)
-@given(v=vectors)
-def test_signs_of_whole_vectors_equal_signs_of_lanes(sh, f, v):
-    assert WHOLE[f](sh, v) == vunop(sh, f, v)
+@pytest.mark.parametrize(("f", "sh"), PAIRS, ids=lambda part: getattr(part, "__name__", str(part)))
+def test_whole_vectors_equal_lanes(f, sh):
+    lanes = bits.floats(sh.bits) if sh.is_float else edge_lanes(sh.bits)
+    vectors = st.lists(lanes, min_size=sh.lanes, max_size=sh.lanes).map(
+        lambda found: sum(i << sh.bits * l for l, i in enumerate(found)).to_bytes(16, "little")
+    )
+
+    @given(vectors, vectors, st.integers(0, 130) | st.integers(0, 2**32 - 1))
+    def equal(v, w, j):
+        if f in UNARY:
+            assert WHOLE[f](sh, v) == vunop(sh, f, v)
+        elif f in SHIFTS:
+            assert WHOLE[f](sh, v, j) == vshiftop(sh, f, v, j)
+        else:
+            lift = vrelop if f in RELATIONS else vbinop
+            assert WHOLE[f](sh, v, w) == lift(sh, f, v, w)
+
+    equal()
 
 
-def test_nothing_else_is_done_on_whole_vectors():
-    assert set(WHOLE) == {ints.iadd, ints.isub, ints.ineg, ints.ishl, ints.ishr_u, fabs, fneg}
+def edge_lanes(n):
+    edges = {0, 1, 2 ** (n - 1) - 1, 2 ** (n - 1), 2 ** (n - 1) + 1, 2**n - 2, 2**n - 1}
+    return st.sampled_from(sorted(edges)) | st.integers(0, 2**n - 1)
 
 
 # Lifts, by hand.
@@ -122,13 +131,15 @@ def test_conversions_take_the_half_they_name_and_fill_with_zeros():
     assert I16X8.unpack(vcvtop(I8X16, I16X8, 0, extend_s, v)) == tuple(range(0x78, 0x80))
     assert I16X8.unpack(vcvtop(I8X16, I16X8, 8, extend_s, v)) == tuple(range(0xFF80, 0xFF88))
     assert I16X8.unpack(vcvtop(I8X16, I16X8, 8, extend_u, v)) == tuple(range(0x80, 0x88))
+    for start, extend in itertools.product((0, 8), (extend_s, extend_u)):
+        assert vextend(I8X16, I16X8, start, extend, v) == vcvtop(I8X16, I16X8, start, extend, v)
     assert I32X4.unpack(vcvtop(F64X2, I32X4, 0, trunc_sat_s, F64X2.pack(-1.5, 3e9))) == (2**32 - 1, 2**31 - 1, 0, 0)
 
 
 def test_narrow_saturates_signed_lanes():
     v, w = I16X8.pack(0, 127, 128, 255, 256, 0x7FFF, 0x8000, 0xFFFF), I16X8.pack(*[0xFF80] * 8)
-    assert vnarrow(I16X8, I8X16, narrow_s, v, w) == bytes([0, 127, 127, 127, 127, 127, 128, 255, *[128] * 8])
-    assert vnarrow(I16X8, I8X16, narrow_u, v, w) == bytes([0, 127, 128, 255, 255, 255, 0, 0, *[0] * 8])
+    assert vnarrow(I16X8, I8X16, ints.sat_s, v, w) == bytes([0, 127, 127, 127, 127, 127, 128, 255, *[128] * 8])
+    assert vnarrow(I16X8, I8X16, ints.sat_u, v, w) == bytes([0, 127, 128, 255, 255, 255, 0, 0, *[0] * 8])
 
 
 def test_products_and_sums_of_neighbours():
@@ -137,7 +148,7 @@ def test_products_and_sums_of_neighbours():
     assert I32X4.unpack(vextadd_pairwise(I16X8, I32X4, extend_u, v)) == (2**16, 3, 7, 2**16)
     assert I32X4.unpack(vextmul(I16X8, I32X4, 0, extend_s, v, v)) == (2**30, 2**30, 1, 4)
     assert I32X4.unpack(vextmul(I16X8, I32X4, 4, extend_u, v, v)) == (9, 16, 0xFFFE0001, 1)
-    assert I32X4.unpack(vdot(I16X8, I32X4, ints.iadd, v, v)) == (2**31, 5, 25, 2)
+    assert I32X4.unpack(vdot(I16X8, I32X4, v, v)) == (2**31, 5, 25, 2)
 
 
 @every_shape
