@@ -252,6 +252,7 @@ class _Sorted:
         before = (first.producers, first.leaves) if first else ({}, {})
         self.producers = {t: Choices(found, before[0].get(t)) for t, found in producers.items()}
         self.leaves = {t: Choices(found, before[1].get(t)) for t, found in leaves.items()}
+        effects.sort(key=lambda o: len(o.pushes))  # what leaves values to be consumed is less simple
         self.effects = Choices(effects, first.effects if first else None)
         self.accesses = Choices(accesses, first.accesses if first else None)
 

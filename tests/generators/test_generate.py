@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from engine.binary import decode
 from engine.errors import TrapKind
-from engine.features import THREADS
+from engine.features import MEMORY64, THREADS, WASM_2, WASM_3, FeatureSet
 from engine.instructions import TABLE
 from engine.types import I32, I64, Arrow
 from engine.validation import validate
@@ -199,3 +199,25 @@ def test_atomic_accesses_are_mostly_aligned_and_waits_are_short() -> None:
 def test_results_of_an_operator_with_several_are_used() -> None:
     wide = [i.row.name for case in cases(60) for code in case.module.codes for i in code.body]
     assert {"i64.add128", "i64.sub128", "i64.mul_wide_s", "i64.mul_wide_u"} <= set(wide)
+
+
+@pytest.mark.parametrize(
+    "without",
+    [
+        "custom-page-sizes", "exceptions", "gc", "memory64", "multi-memory", "simd", "tail-call", "threads",
+        "wide-arithmetic",
+    ],
+)  # fmt: skip
+def test_what_is_generated_needs_only_the_features_of_the_profile(without: str) -> None:
+    profile = replace(STANDARD, features=frozenset(f for f in STANDARD.features if f.name != without))
+    for i in range(8):
+        case = generate(Source.fresh(12, i), profile)
+        validate(decode(case.wasm, profile.features), profile.features)
+
+
+@pytest.mark.parametrize("features", [WASM_2, WASM_2 | {THREADS, MEMORY64}, WASM_3])
+def test_the_versions_of_the_standard_are_profiles(features: FeatureSet) -> None:
+    profile = replace(STANDARD, features=features)
+    for i in range(12):
+        case = generate(Source.fresh(13, i), profile)
+        validate(decode(case.wasm, profile.features), profile.features)
