@@ -177,11 +177,11 @@ ROWS = [
     _row("memory.grow",   0x40,       MVP,         type=_grow, run=memory_grow, reads=_MEMORY, writes=_MEMORY,
          bulk=Bulk(0, "page"), weight=20),
     _row("memory.init",   (0xFC, 8),  BULK_MEMORY, type=_init, run=memory_init, reads=_SEGMENT, writes=_MEMORY,
-         traps=_OUT_OF_BOUNDS, imms=(DATAIDX, LEADING_MEMIDX), bulk=Bulk(2, "byte")),
+         traps=_OUT_OF_BOUNDS, imms=(DATAIDX, LEADING_MEMIDX), bulk=Bulk(2, "byte"), weight=80),
     _row("data.drop",     (0xFC, 9),  BULK_MEMORY, type=_drop, run=data_drop,   writes=_SEGMENT, imms=(DATAIDX,)),
     _row("memory.copy",   (0xFC, 10), BULK_MEMORY, type=_copy, run=memory_copy, reads=_MEMORY, writes=_MEMORY,
-         traps=_OUT_OF_BOUNDS, imms=(MEMIDX, MEMIDX), bulk=Bulk(2, "byte")),
+         traps=_OUT_OF_BOUNDS, imms=(MEMIDX, MEMIDX), bulk=Bulk(2, "byte"), weight=80),
     _row("memory.fill",   (0xFC, 11), BULK_MEMORY, type=_fill, run=memory_fill, writes=_MEMORY,
-         traps=_OUT_OF_BOUNDS, bulk=Bulk(2, "byte")),
+         traps=_OUT_OF_BOUNDS, bulk=Bulk(2, "byte"), weight=80),
 ]
 # fmt: on

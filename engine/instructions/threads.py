@@ -124,7 +124,7 @@ def _row(
     """An access of this many bytes, whose first operand is the address."""
     arrows = {at: Arrow((at, *pops), pushes) for at in (I32, I64)}
     spec = f"exec-{rest['family'].replace(' ', '-')}"
-    fields: dict[str, Any] = {"traps": _TRAPS, "reads": _MEMORY, "weight": 15, "spec": spec}
+    fields: dict[str, Any] = {"traps": _TRAPS, "reads": _MEMORY, "weight": 25, "spec": spec}
     return Instr(
         name=name, opcode=(_PREFIX, sub), type=lambda c, m: arrows[_memarg(c, m, bytes)], effect=Effect.STATE,
         run=run, imms=(MEMARG,), **(fields | rest),
@@ -145,7 +145,7 @@ def store(name: str, sub: int, t: NumType, *, bytes: int) -> Instr:
 def rmw(name: str, sub: int, t: NumType, *, bytes: int, fn: Callable[[int, int, int], int]) -> Instr:
     """``address t -> t`` by ``fn(n, i, j)``."""
     run = partial(atomic_rmw, bytes, fn)
-    return _row(name, sub, (t,), (t,), bytes, run, family="atomic rmw", writes=_MEMORY, weight=8)
+    return _row(name, sub, (t,), (t,), bytes, run, family="atomic rmw", writes=_MEMORY, weight=12)
 
 
 def cmpxchg(name: str, sub: int, t: NumType, *, bytes: int) -> Instr:

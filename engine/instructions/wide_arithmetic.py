@@ -39,7 +39,7 @@ def mul_wide_u(i: int, j: int) -> tuple[int, int]:
 
 def _row(name: str, opcode: tuple[int, int], **rest: object) -> Instr:
     return Instr(
-        name=name, opcode=opcode, effect=Effect.PURE, family="wide", fuel=2, spec=f"exec-{name}", **rest,  # type: ignore[arg-type]
+        name=name, opcode=opcode, effect=Effect.PURE, family="wide", fuel=2, weight=60, spec=f"exec-{name}", **rest,  # type: ignore[arg-type]
     )  # fmt: skip
 
 
