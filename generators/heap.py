@@ -47,10 +47,10 @@ if TYPE_CHECKING:
     from generators.profile import Profile
     from generators.source import Source
 
-__all__ = ["ABSTRACT", "LENGTHS", "Heap", "operands"]
+__all__ = ["ABSTRACT", "LENGTHS", "Heap", "castable", "operands"]
 
 ABSTRACT: tuple[RefType, ...] = (ANYREF, *(ref(True, heap) for heap in (EQ, I31, STRUCT, ARRAY)))
-LENGTHS = (4, 8, 5, 4, 8, 1, 0, 16)
+LENGTHS = (4, 8, 5, 6, 8, 7, 4, 16, 5, 1, 9, 0)
 _I31 = (0, 1, 0x3FFF_FFFF, 0x4000_0000, 0x7FFF_FFFF, 0xFFFF_FFFF)
 _NUMBERS: tuple[StorageType, ...] = (I32, I64, F32, F64, I8, I16)
 
@@ -148,9 +148,21 @@ def operands(body: Body, option: Option, depth: int) -> None:
         elif t is I32 and k + 1 == length and Region.SEGMENT in row.reads:
             body.out.append(const(I32, body.source.choose((0, 0, 0, 1))))
         elif k and is_access and t is I32 and _is_array(pops[k - 1]):
-            _index(body)
+            _index(body, 3 if length >= 0 else 4)
         else:
             body.expr(t, depth)
+
+
+def castable(body: Body, option: Option, depth: int) -> None:
+    """Append the operand of a cast that traps: mostly a reference of the type that it is cast to."""
+    t, (pushed,) = option.pops[0], option.pushes
+    assert isinstance(pushed, RefType)
+    if body.source.below(8) < 2:
+        body.expr(t, depth)
+    elif matches(pushed, ANYREF):
+        body.out.extend(body.module.heap.fresh(body.source, ref(True, pushed.heap)))
+    else:
+        body.expr(ref(True, pushed.heap), depth)
 
 
 def _is_array(t: ValType) -> bool:
@@ -173,11 +185,11 @@ def _object(body: Body, t: RefType, depth: int) -> None:
         body.expr(t, depth)
 
 
-def _index(body: Body) -> None:
+def _index(body: Body, bound: int) -> None:
     source = body.source
     how = source.below(16)
     if how < 11:
-        body.out.append(const(I32, source.below(4)))
+        body.out.append(const(I32, source.below(bound)))
     elif how < 14:
         body.expr(I32, 1)
         body.out.append(const(I32, 3))
@@ -192,7 +204,7 @@ def _length(body: Body, option: Option) -> None:
         room = body.module.segment_room(row.imms[1].name, option.imms[1]) // _width(body, option)
         body.out.append(const(I32, source.below(room + 1) if source.below(8) < 7 else room + 1))
     elif row.traps:
-        body.out.append(const(I32, source.below(4) if source.below(16) < 15 else 8))
+        body.out.append(const(I32, source.below(3) if source.below(16) < 15 else 8))
     elif source.chance(15):
         body.expr(I32, 1)
         body.out.append(const(I32, 15))

@@ -222,9 +222,9 @@ def host_mix(seed: int, args: List[Value], results: Tuple[str, ...]) -> List[Val
 
     Every engine's worker computes the same: ``h`` starts at ``seed``; each 64-bit word of each argument (low word
     first, a null reference is 0, reference ``n`` is ``n + 1``, any other ``2**32``) does
-    ``h = (h ^ word) * 0x9E3779B97F4A7C15 + 1`` modulo ``2**64``, then ``h ^= h >> 29``.  Result ``i`` takes the low bits of ``h`` after ``i + 1`` further rounds with word
-    ``i``.  A result that would be a NaN is the canonical positive NaN; a v128 takes two rounds; a reference result is
-    null.
+    ``h = (h ^ word) * 0x9E3779B97F4A7C15 + 1`` modulo ``2**64``, then ``h ^= h >> 29``.  Result ``i`` takes the low
+    bits of ``h`` after ``i + 1`` further rounds with word ``i``.  A result that would be a NaN is the canonical
+    positive NaN; a v128 takes two rounds; a reference result is null.
     """
 
     def turn(h: int, word: int) -> int:
