@@ -75,7 +75,7 @@ def _address(body: Body, t: ValType, option: Option, imms: tuple[Any, ...], k: i
         body.emit("memory.size", x)
         body.out.append(const(t, body.module.mems[x].page_bits))
         body.emit(f"{t}.shl")
-        body.out.append(const(t, max(0, width + offset + unit * source.choose((0, 0, 0, 0, 1, 2, -1)))))
+        body.out.append(const(t, max(0, width + offset + unit * source.choose((0, 0, 0, 0, 1, 2, -1))) % 2**64))
         body.emit(f"{t}.sub")
 
 
