@@ -50,7 +50,7 @@ def instantiate(store: Store, module: Module, imports: Sequence[ExternVal] = ())
     Raises LinkError for imports that do not match, ExhaustionError where a limit of the store is below what the module
     asks for, and whatever the segments and the start function raise.
     """
-    context = Context.of_module(module)
+    context = module.context or Context.of_module(module)
     _check_imports(module, context, imports)
     instance = store.alloc_module(module, context)
     _allocate(store, instance, imports)

@@ -116,12 +116,11 @@ def labels_of(body: Expr, results: int) -> dict[int, Label]:
     root = inner = Label(None, None)
     root.height, root.params, root.results, root.arity = 0, 0, results, results
     labels, open_ = {0: root}, [root]  # for a ``try`` the innermost label is that of the current clause
-    pc = 0
-    for row, imms, _ in body:
-        pc += 1
-        control = row.control
+    for pc, ins in enumerate(body, 1):
+        control = ins[0].control
         if control is None:
             continue
+        row, imms, _ = ins
         if control is END:
             open_.pop().end = pc
             if open_:

@@ -86,6 +86,7 @@ def validate(module: Module, features: FeatureSet = EXECUTED) -> None:
         _check_func(c, x, code)
     if c.gate.missing is not None:
         raise UnsupportedError(c.gate.missing.name)
+    module.context = c
 
 
 def _check_counts(m: Module) -> None:

@@ -59,7 +59,7 @@ def unplaced(x: Any) -> Any:
     if isinstance(x, tuple) and type(x) is tuple:
         return tuple(map(unplaced, x))
     if isinstance(x, Module | Code | Table | Global | Elem | Data | Active):
-        return dataclasses.replace(x, **{f.name: unplaced(getattr(x, f.name)) for f in dataclasses.fields(x)})
+        return dataclasses.replace(x, **{f.name: unplaced(getattr(x, f.name)) for f in dataclasses.fields(x) if f.init})
     return x
 
 
