@@ -18,7 +18,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from engine.features import FUNCTION_REFERENCES
+from engine.errors import TrapKind
+from engine.features import FUNCTION_REFERENCES, MULTI_VALUE
 from engine.instructions.immediates import CastBranch
 from engine.instructions.model import Effect
 from engine.matching import top
@@ -26,7 +27,7 @@ from engine.module import In
 from engine.numerics.lanes import F32X4
 from engine.types import ANY, EXTERNREF, F32, FUNCREF, I32, FuncType, NumType, RefType, ValType, VecType, ref
 from generators.build import ELSE, END, const, instr
-from generators.heap import operands
+from generators.heap import castable, operands
 from generators.immediates import fill
 from generators.operands import aimed, present, tame
 from generators.palette import Choices, Role
@@ -36,8 +37,8 @@ from generators.values import EDGES, choose_bits, choose_sharp, choose_vector
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from engine.instructions.model import Instr
     from engine.instructions.immediates import BlockType
+    from engine.instructions.model import Instr
     from engine.numerics.lanes import Shape
     from generators.palette import Option
     from generators.signature import Signatures
@@ -379,6 +380,9 @@ class Body:
 
     def _typed_block(self, nesting: int) -> None:
         """A block of a function type of the module: operands in, results out, consumed from the top."""
+        if MULTI_VALUE not in self.profile.features:
+            self.block(nesting)
+            return
         at = self.source.below(self.module.plain_types)
         t = self.module.functypes[at]
         for p in t.params:
@@ -558,7 +562,9 @@ class Body:
             if role is not Role.VALUE:
                 aimed(self, t, role, option, imms, k)
             elif isinstance(t, RefType):
-                if row.traps and row.effect is Effect.PURE:
+                if TrapKind.CAST_FAILURE in row.traps:
+                    castable(self, option, depth)
+                elif row.traps and row.effect is Effect.PURE:
                     present(self, t, depth)
                 else:
                     self.expr(t, depth)
