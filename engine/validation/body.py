@@ -173,16 +173,16 @@ class _Walker:
         frame.unreachable = True
 
     def close(self, row: Instr) -> _Frame:
-        """Check that the innermost construct leaves exactly its results, and empty the stack down to its base."""
+        """Check that the innermost construct leaves exactly its results, and leave them on the stack as declared."""
         frame = self.frames[-1]
-        vals = self.vals
-        if vals[frame.height :] != list(frame.results):
-            self.pop_types(frame.results, row)
-            if len(vals) != frame.height:
-                rest = vals[frame.height :]
+        vals, height, results = self.vals, frame.height, frame.results
+        if len(vals) != height + len(results) or (results and tuple(vals[height:]) != results):
+            self.pop_types(results, row)
+            if len(vals) != height:
+                rest = vals[height:]
                 shown = ", ".join([*map(str, rest[:8]), *["..."] * (len(rest) > 8)])
                 raise InvalidError(f"type mismatch: values remain on the stack at {row.name}: {shown}")
-        del vals[frame.height :]
+            vals += results
         if self.unset is not None:
             self.forget_locals(len(self.frames))
         return frame
@@ -195,7 +195,6 @@ class _Walker:
             raise InvalidError(f"type mismatch: if without else, {list(frame.params)} is not {list(frame.results)}")
         self.frames.pop()
         self.c.labels.pop()
-        self.vals += frame.results
 
     def else_(self, row: Instr) -> None:
         """Switch to the other branch of an ``if``."""
@@ -203,7 +202,7 @@ class _Walker:
             raise InvalidError("type mismatch: else outside of an if")
         frame = self.close(row)
         frame.opener, frame.unreachable = row, False
-        self.vals += frame.params
+        self.vals[frame.height :] = frame.params
 
     def catch(self, row: Instr, imms: tuple[Any, ...]) -> None:
         """Switch to the next clause of a ``try``; one without a tag is the last."""
@@ -212,7 +211,7 @@ class _Walker:
             raise InvalidError(f"type mismatch: {row.name} outside of a try")
         frame = self.close(row)
         frame.opener, frame.unreachable = row, False
-        self.vals += row.arrow(self.c, imms).pushes
+        self.vals[frame.height :] = row.arrow(self.c, imms).pushes
 
     def delegate(self, row: Instr, imms: tuple[Any, ...]) -> None:
         """Leave a ``try`` without clauses."""
@@ -292,17 +291,16 @@ def _unknown(pattern: Any) -> Any:
 
 def _of_rule(c: Context, row: Instr, imms: tuple[Any, ...]) -> Step:
     """Compute the arrow of a row with a rule; keep it with the context unless it leaves the function or a block."""
-    step = _lasting.get((row, imms))
-    if step is None:
-        if not _has_only_indices(row):
-            c.gate.check_written(row, imms)
-        arrow = row.arrow(c, imms)
-        step = _of_arrow(RULE, arrow)
-        if arrow.polymorphic or _has_labels(row):
-            return step
-        if row.control in _STRUCTURE and (imms[0] is None or type(imms[0]) is NumType):
-            _keep((row, imms), step)
-    c.arrows[row, imms] = step
+    if not _has_only_indices(row):
+        c.gate.check_written(row, imms)
+    arrow = row.arrow(c, imms)
+    step = _of_arrow(RULE, arrow)
+    if arrow.polymorphic or _has_labels(row):
+        return step
+    if row.control in _STRUCTURE and (imms[0] is None or type(imms[0]) is NumType):
+        _keep((row, imms), step)
+    else:
+        c.arrows[row, imms] = step
     return step
 
 
@@ -412,7 +410,8 @@ def check_body(
                     height = frames[-1].height
                     continue
                 elif how == OPEN:
-                    _, pops, n, pushes, diverges = arrows.get((row, imms)) or _of_rule(c, row, imms)
+                    key = row, imms
+                    _, pops, n, pushes, diverges = lasting.get(key) or arrows.get(key) or _of_rule(c, row, imms)
                     if len(vals) > MAX_OPERANDS:
                         raise UnsupportedError(f"more than {MAX_OPERANDS} operands")
                 elif how == ELSE:
