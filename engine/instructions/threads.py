@@ -158,7 +158,7 @@ def wait(name: str, sub: int, t: NumType) -> Instr:
     bytes = t.bits // 8
     traps = _TRAPS | {TrapKind.EXPECTED_SHARED_MEMORY}
     run = partial(atomic_wait, bytes)
-    return _row(name, sub, (t, I64), (I32,), bytes, run, family="atomic wait", writes=_MEMORY, traps=traps)
+    return _row(name, sub, (t, I64), (I32,), bytes, run, family="atomic wait", writes=_MEMORY, traps=traps, weight=8)
 
 
 def notify(name: str, sub: int) -> Instr:
