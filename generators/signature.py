@@ -9,12 +9,22 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from engine.features import CUSTOM_PAGE_SIZES, MEMORY64, MULTI_MEMORY, SIMD, THREADS
+from engine.features import (
+    BULK_MEMORY,
+    CUSTOM_PAGE_SIZES,
+    MEMORY64,
+    MULTI_MEMORY,
+    MULTI_VALUE,
+    REFERENCE_TYPES,
+    SIMD,
+    THREADS,
+)  # fmt: skip
 from engine.instructions.model import Region
 from engine.module import Active, Data, Elem, Export, FuncImport, Global, Import, In, Module, Passive, Table
 from engine.types import (
     EXNREF,
     EXTERNREF,
+    FUNC,
     FUNCREF,
     I32,
     I64,
@@ -33,6 +43,7 @@ from engine.types import (
     TagType,
     ValType,
     VecType,
+    ref,
 )  # fmt: skip
 from engine.validation.context import Context
 from generators.build import END, const, default_expr, extended_const, ref_func
@@ -105,7 +116,7 @@ class Signatures:
         """Return a value type: mostly a number, sometimes a vector or a reference."""
         if self.heap.values and self.source.chance(30):
             return self.source.choose(self.heap.values)
-        if self.source.chance(self.profile.reference_percent):
+        if REFERENCE_TYPES in self.profile.features and self.source.chance(self.profile.reference_percent):
             return self.source.choose((EXTERNREF, FUNCREF))
         if SIMD in self.profile.features and self.source.chance(self.profile.vector_percent):
             return V128
@@ -116,6 +127,8 @@ class Signatures:
         params = tuple(self.choose_valtype() for _ in range(source.between(*profile.params)))
         count = source.choose((1, 1, 1, 1, 0, 1, 2, 3, 0, 2))
         low, high = profile.results
+        if MULTI_VALUE not in profile.features:
+            high = min(high, 1)
         return FuncType(params, tuple(self.choose_valtype() for _ in range(min(max(count, low), high))))
 
     def _choose_functions(self) -> None:
@@ -167,7 +180,7 @@ class Signatures:
     def _choose_tables(self) -> None:
         source = self.source
         self.tables: list[TableType] = []
-        for reftype in (FUNCREF, EXTERNREF):
+        for reftype in (FUNCREF, EXTERNREF) if REFERENCE_TYPES in self.profile.features else (FUNCREF,):
             if source.chance(self.profile.table_percent // (1 if reftype is FUNCREF else 3)):
                 low = source.choose((6, 4, 8, 2, 10))
                 limits = Limits(low, low + source.choose((4, 0, 8)))
@@ -208,7 +221,8 @@ class Signatures:
         return (first, END)
 
     def _choose_segments(self) -> None:
-        source = self.source
+        source, features = self.source, self.profile.features
+        is_bulk = BULK_MEMORY in features  # passive segments, and the count of segments
         self.datas: list[Data] = []
         if self.mems:
             for _ in range(source.below(3)):
@@ -217,19 +231,22 @@ class Signatures:
                 x = source.below(len(self.mems))
                 active = self.memory_bytes(x) > 64 and source.chance(60)
                 offset = (const(self.mems[x].addrtype, source.below(48)), END)
-                self.datas.append(Data(content, Active(x, offset) if active else Passive()))
+                if active or is_bulk:
+                    self.datas.append(Data(content, Active(x, offset) if active else Passive()))
         if self.heap.types and source.chance(70):
             self.datas.append(Data(source.bits(128).to_bytes(16, "little"), Passive()))
         self.elems: list[Elem] = []
         callable_ = [x for x, flag in enumerate(self.flags) if flag != "plain"]
+        elemtype = FUNCREF if REFERENCE_TYPES in features else ref(False, FUNC)  # the latter is the list of indices
         for x, table in enumerate(self.tables):
             if table.reftype is not FUNCREF or not callable_:
                 continue
             room = table.limits.min
-            for mode in (Active(x, (const(table.addrtype, source.below(3)), END)), Passive()):
+            active_ = Active(x, (const(table.addrtype, source.below(3)), END))
+            for mode in (active_, Passive()) if is_bulk else (active_,):
                 size = source.between(0, room - 2) if isinstance(mode, Active) else source.below(5)
                 refs = tuple((ref_func(source.choose(callable_)), END) for _ in range(size))
-                self.elems.append(Elem(FUNCREF, refs, mode))
+                self.elems.append(Elem(elemtype, refs, mode))
         self._choose_object_segments()
 
     def _choose_object_segments(self) -> None:
@@ -356,5 +373,5 @@ class Signatures:
             start=self.start,
             elems=tuple(replace(e, type=open_(e.type)) for e in self.elems),
             datas=tuple(self.datas),
-            data_count=len(self.datas) if self.datas else None,
+            data_count=len(self.datas) if self.datas and BULK_MEMORY in self.profile.features else None,
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine.features import EXCEPTIONS, MULTI_VALUE
+from engine.features import EXCEPTIONS, LEGACY_EXCEPTIONS, MULTI_VALUE
 from engine.instructions.immediates import Catch
 from engine.types import EXN, EXNREF
 from generators.build import ELSE
@@ -60,6 +60,9 @@ def tried(body: Body, nesting: int) -> None:
     if not tags:
         body.block(nesting)
         return
+    if LEGACY_EXCEPTIONS in body.profile.features and source.chance(30):
+        _tried_as_before(body, nesting)
+        return
     x = source.below(len(tags))
     with_ref, catches_all = source.chance(25), source.chance(30)
     types: ResultType = (*tags[x], EXNREF) if with_ref else tags[x]
@@ -82,6 +85,32 @@ def tried(body: Body, nesting: int) -> None:
         body.consume(t)
     if catches_all:
         body.leave()
+
+
+def _tried_as_before(body: Body, nesting: int) -> None:
+    """The same in the form of legacy exceptions: clauses, or handlers of another construct."""
+    source, tags = body.source, body.module.tags
+    x, how = source.below(len(tags)), source.below(4)
+    body.enter("try", None, ())
+    body.statements(nesting)
+    if source.chance(50):
+        throw_if(body, 0)
+    if how == 3:
+        body.labels.pop()
+        body.emit("delegate", source.below(len(body.labels)))
+        return
+    body.emit("catch", x)
+    for t in reversed(tags[x]):
+        body.consume(t)
+    if source.chance(30):
+        body.condition()
+        body.enter("if", None, ())
+        body.emit("rethrow", 1)
+        body.leave()
+    if how == 2:
+        body.emit("catch_all")
+        body.statements(0)
+    body.leave()
 
 
 def _again(body: Body) -> None:

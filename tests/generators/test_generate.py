@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from engine.binary import decode
 from engine.errors import TrapKind
-from engine.features import MEMORY64, THREADS, WASM_2, WASM_3, FeatureSet
+from engine.features import MEMORY64, THREADS, WASM_1, WASM_2, WASM_3, FeatureSet
 from engine.instructions import TABLE
 from engine.types import I32, I64, Arrow
 from engine.validation import validate
@@ -221,3 +221,12 @@ def test_the_versions_of_the_standard_are_profiles(features: FeatureSet) -> None
     for i in range(12):
         case = generate(Source.fresh(13, i), profile)
         validate(decode(case.wasm, profile.features), profile.features)
+
+
+@pytest.mark.parametrize("missing", [None, "multi-value", "reference-types", "bulk-memory", "simd"])
+def test_a_case_needs_no_more_than_its_features(missing: str | None) -> None:
+    off = {f for f in WASM_2 if f.name == missing}
+    for features in (WASM_2 - off, WASM_1) if missing is None else (WASM_2 - off,):
+        for i in range(20):
+            case = generate(Source.fresh("features", i), replace(STANDARD, features=features))
+            validate(decode(case.wasm, features), features)
