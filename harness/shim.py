@@ -20,7 +20,7 @@ from engine.binary import decode, encode
 from engine.errors import WasmError
 from engine.features import EXECUTED
 from engine.module import FuncImport
-from engine.types import FuncType, RefType
+from engine.types import V128, FuncType, RefType
 from engine.validation import validate
 from engine.validation.context import Context
 from harness.shim_hosts import host_function
@@ -54,7 +54,7 @@ __all__ = ["Program", "Shimmed", "connect", "described"]
 
 STEPS = ("instantiate", "call", "get", "set", "grow", "observe")
 ACTIONS = ("record", "mix", "mem.write", "mem.grow", "global.set", "table.set", "call", "trap")
-TYPES = ("i32", "i64", "f32", "f64")
+TYPES = ("i32", "i64", "f32", "f64", "v128")
 
 Words = deque[int]
 Reader = "Callable[[Words], tuple[Outcome, dict[str, Any] | None]]"
@@ -204,7 +204,7 @@ class Program:
         n = len(t.results)
         body += asm("; ".join(f"local.set {i}" for i in reversed(range(n)))) + self.done()
         for i, r in enumerate(t.results):
-            body += self.driver.emit_local(i, r)
+            body += self.driver.emit_value(f"local.get {i}", r)
         return t.results, body, lambda words: (Returned(tuple(_value(r, words) for r in t.results)), None)
 
     def _step_get(self, step: Step) -> Any:
@@ -214,7 +214,7 @@ class Program:
         return (), body, lambda words: (Returned(), {"value": list(_value(t, words))})
 
     def _global_word(self, x: int, t: ValType) -> list[Any]:
-        return [*asm(f"global.get {x}"), *self.driver.to_word(t), *asm(f"call {self.driver.emit}")]
+        return self.driver.emit_value(f"global.get {x}", t)
 
     def _step_set(self, step: Step) -> Any:
         x = self.exported(step["export"], "global")
@@ -398,6 +398,8 @@ def _value(t: ValType, words: Words) -> Value:
     word = words.popleft()
     if isinstance(t, RefType):
         return str(t), "?" if word else None
+    if t is V128:
+        word |= words.popleft() << 64
     return str(t), f"{word:0{WIDTHS[str(t)] // 4}x}"
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from engine.types import F32, F64, I32, I64, RefType
+from engine.types import F32, F64, I32, I64, V128, RefType
 from harness.shim_module import EXHAUSTED, HOST_ERROR, TRACE, UNKNOWN, Refused, asm
 from oracles.adapter import REENTRY_LIMIT, hex_of
 from oracles.plan import HostFunc, PlanError
@@ -76,7 +76,7 @@ class _Body:
         if kind == "record":
             out = self._event(TRACE)
             for i, t in enumerate(self.type.params):
-                out += self.driver.emit_local(i, t)
+                out += self.driver.emit_value(f"local.get {i}", t)
             return out + self.driver.flushed()
         if kind == "mix":
             return self._mix(int(action[1]))
@@ -136,10 +136,16 @@ class _Body:
         for i, t in enumerate(self.type.params):
             if isinstance(t, RefType):  # null is 0; the number of another cannot be seen
                 out += [*asm(f"local.get {i}; ref.is_null; i32.eqz; if -"), *self._end(UNKNOWN), *asm("end")]
-            out += [*asm(f"local.get {h}; local.get {i}"), *self.driver.to_word(t), *asm(f"call {turn}; local.set {h}")]
+            for word in self.driver.to_words(t):
+                out += [*asm(f"local.get {h}; local.get {i}"), *word, *asm(f"call {turn}; local.set {h}")]
         for i, t in enumerate(self.type.results):
-            out += asm(f"local.get {h}; i64.const {i}; call {turn}; local.set {h}")
-            if not isinstance(t, RefType):
+            again = f"local.get {h}; i64.const {i}; call {turn}; local.set {h}"
+            out += asm(again)
+            if t is V128:
+                x = self.first_result + i
+                out += asm(f"local.get {h}; i64x2.splat; local.set {x}; {again}")
+                out += asm(f"local.get {x}; local.get {h}; i64x2.replace_lane 1; local.set {x}")
+            elif not isinstance(t, RefType):
                 out += [*asm(f"local.get {h}"), *self._from_word(t), *asm(f"local.set {self.first_result + i}")]
                 out += self._without_nan(self.first_result + i, t)
         return out

@@ -26,6 +26,7 @@ from engine.types import (
     FUNCREF,
     I32,
     I64,
+    V128,
     FuncType,
     GlobalType,
     Limits,
@@ -178,27 +179,29 @@ class Driver:
     def emit_word(self, word: int) -> list[In]:
         return asm(f"i64.const {word}; call {self.emit}")
 
-    def emit_local(self, local: int, t: ValType) -> list[In]:
-        """Return what emits a local as one word; of a reference only whether it is not null."""
-        return [*asm(f"local.get {local}"), *self.to_word(t), *asm(f"call {self.emit}")]
+    def emit_value(self, get: str, t: ValType) -> list[In]:
+        """Return what emits the value that ``get`` pushes, word by word; of a reference only whether it is not null."""
+        return [x for word in self.to_words(t) for x in (*asm(get), *word, *asm(f"call {self.emit}"))]
 
-    def to_word(self, t: ValType) -> list[In]:
+    def to_words(self, t: ValType) -> list[list[In]]:
+        """Return what turns a value into each of its words, low word first."""
         if isinstance(t, RefType):
-            return asm("ref.is_null; i32.eqz; i64.extend_i32_u")
+            return [asm("ref.is_null; i32.eqz; i64.extend_i32_u")]
         words = {
-            I32: "i64.extend_i32_u",
-            I64: "",
-            F32: "i32.reinterpret_f32; i64.extend_i32_u",
-            F64: "i64.reinterpret_f64",
+            I32: ("i64.extend_i32_u",),
+            I64: ("",),
+            F32: ("i32.reinterpret_f32; i64.extend_i32_u",),
+            F64: ("i64.reinterpret_f64",),
+            V128: ("i64x2.extract_lane 0", "i64x2.extract_lane 1"),
         }
         if t not in words:
             raise Refused(f"values of type {t}")
-        return asm(words[t])
+        return list(map(asm, words[t]))
 
     def constant(self, value: Value, functions: Sequence[int]) -> list[In]:
         """Return what pushes a value; ``functions`` are the original indices of the numbered functions."""
         name, payload = value
-        if name in ("i32", "i64"):
+        if name in ("i32", "i64", "v128"):
             return asm(f"{name}.const {int(payload, 16)}")
         if name in ("f32", "f64"):  # by way of the integer: text assemblers and engines agree on those bits
             return asm(f"i{name[1:]}.const {int(payload, 16)}; {name}.reinterpret_i{name[1:]}")

@@ -15,14 +15,14 @@ from generators.module import generate
 from generators.profile import PRESETS
 from generators.source import Source
 from harness.cases import fit_profile
-from harness.compare import Differ, Side, compare
+from harness.compare import Agree, Differ, Side, compare
 from harness.shim import Program, Shimmed, connect, described
 from harness.shim_module import IMPORT, WASI, Refused
 from oracles.adapter import Description
 from oracles.conformance import CHECKS, failure
 from oracles.conformance_modules import binary
 from oracles.outcome import Blocked, Crashed, Exhausted, HostError, Record, Returned, TimedOut, Trapped, Unsupported
-from oracles.plan import HOST, HostFunc, Limits, Plan, Step
+from oracles.plan import HOST, HostFunc, Limits, Plan, Step, host_mix
 from oracles.process import Oracle
 from tests.support.wasm import wasm
 
@@ -171,6 +171,30 @@ def test_a_described_oracle_claims_what_the_shim_adds() -> None:
     assert "after-trap" not in described(inner).can
     assert "observe" in described(inner).steps
     assert "after-trap" in described(replace(inner, can=("import",))).can
+
+
+def test_vectors_pass_through_host_functions_and_globals(wasmer: Shimmed) -> None:
+    module = wasm("""
+        (import "host" "h" (func $h (param v128 f32) (result v128 i64)))
+        (global (export "g") (mut v128) (v128.const i64x2 1 2))
+        (func (export "f") (param v128) (result v128)
+          (call $h (local.get 0) (f32.const 1)) (drop) (global.set 0) (global.get 0))""")
+    vector = ("v128", "7fa00001ffffffff7ff4000000000001")
+    host = HostFunc(("v128", "f32"), ("v128", "i64"), (("record",), ("mix", 7), ("global.set", "i", "g", vector)))
+    steps = (
+        Step("instantiate", {"instance": "i", "module": "m", "imports": {"host": [HOST]}}),
+        Step("set", {"instance": "i", "export": "g", "value": vector}),
+        Step("get", {"instance": "i", "export": "g"}),
+        Step("call", {"instance": "i", "export": "f", "args": [vector]}),
+        Step("observe", {}),
+    )
+    plan = Plan(steps, {"m": module}, hosts={"h": host}, nan="none")
+    with Oracle("reference") as reference:
+        left = Side("reference", reference.run(plan), "reference", "1")
+    right = Side("wasmer", wasmer.run(plan), "wasmer", wasmer.description.version)
+    assert compare(plan, left, right).verdict == Agree()
+    assert right.records[2].data == {"value": list(vector)}
+    assert right.records[3].outcome.values[0] == host_mix(7, [vector, ("f32", "3f800000")], ("v128",))[0]
 
 
 def test_generated_cases_agree_with_the_reference(wasmer: Shimmed) -> None:
