@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from engine.errors import EngineBug, ExhaustionError, Resource, UnsupportedError, Where
+from engine.errors import ExhaustionError, Resource, UnsupportedError, Where
 from engine.execution.build import build_of
 from engine.execution.closures import (
     CLOSURE,
@@ -52,9 +52,8 @@ from engine.execution.frame import (
     Lowered,
 )  # fmt: skip
 from engine.execution.fuel import Start
+from engine.execution.labels import labels_of
 from engine.execution.rules import BITS, TRAPS
-from engine.instructions.immediates import labels_in
-from engine.instructions.model import Control
 from engine.types import RefType
 from engine.values import default
 
@@ -63,7 +62,6 @@ if TYPE_CHECKING:
 
     from engine.execution.build import Build
     from engine.execution.frame import Registers
-    from engine.module import Expr
     from engine.validation.context import Context
 
 __all__ = ["Lowering", "complete", "lower"]
@@ -75,12 +73,8 @@ MAX_REGISTERS = 1 << 22  # of all frames of one function that are on the stack a
 TALL = 256  # entries that a snapshot of the stack holds; a taller stack is put in its slots and told by its height
 SPARE = 8  # operand slots that a frame has beyond what the first blocks need
 
-# Members of enumerations as globals: reading them from their class is slow.
+# Members of the enumeration as globals: reading them from their class is slow.
 ENTRY, PLAIN = Start.ENTRY, Start.PLAIN
-BLOCK, LOOP, IF_, ELSE, END, CALL = (
-    Control.BLOCK, Control.LOOP, Control.IF, Control.ELSE, Control.END, Control.CALL,
-)  # fmt: skip
-TRY_TABLE, TRY, CATCH, DELEGATE = Control.TRY_TABLE, Control.TRY, Control.CATCH, Control.DELEGATE
 
 
 def lower(code: Lowered) -> Block:
@@ -109,52 +103,6 @@ def complete(code: Lowered) -> None:
     for block in code.blocks:  # which grows
         if block.kind == LAZY:
             code.lowering.extend(block)
-
-
-def labels_of(body: Expr, results: int) -> dict[int, Label]:
-    """Return the labels of a body by the index of the instruction after their first, and the function's own at 0."""
-    root = inner = Label(None, None)
-    root.height, root.params, root.results, root.arity = 0, 0, results, results
-    labels, open_ = {0: root}, [root]  # for a ``try`` the innermost label is that of the current clause
-    for pc, ins in enumerate(body, 1):
-        control = ins[0].control
-        if control is None:
-            continue
-        row, imms, _ = ins
-        if control is END:
-            open_.pop().end = pc
-            if open_:
-                inner = open_[-1]
-        elif control is BLOCK or control is IF_ or control is LOOP:
-            inner = labels[pc] = Label(control, inner)
-            open_.append(inner)
-        elif control is CALL:
-            continue
-        elif control is ELSE:
-            inner.otherwise = pc
-        elif control is TRY:
-            inner = labels[pc] = Label(control, inner)
-            inner.guard()
-            open_.append(inner)
-        elif control is CATCH:
-            inner = open_[-1] = inner.follow(pc)
-        elif control is DELEGATE:
-            tried = open_.pop()
-            tried.end = pc
-            assert tried.handlers is not None
-            tried.handlers.outer = open_[-1 - imms[0]].handlers
-            inner = open_[-1]
-        else:
-            for kind, value in zip(row.imms, imms, strict=True):
-                for l in labels_in(kind, value):
-                    open_[-1 - l].joins = True
-            if control is TRY_TABLE:
-                inner = labels[pc] = Label(control, inner)
-                inner.guard()
-                open_.append(inner)
-    if open_:
-        raise EngineBug("a body without its end")
-    return labels
 
 
 class Lowering:
