@@ -7,7 +7,7 @@ refusal is a :class:`MalformedError` with the suite's phrase.  Immediate kinds r
 from __future__ import annotations
 
 from engine.errors import MalformedError
-from engine.features import EXECUTED, FeatureSet
+from engine.features import EXECUTED, MEMORY64, MULTI_MEMORY, REFERENCE_TYPES, FeatureSet
 
 __all__ = ["Reader"]
 
@@ -57,6 +57,24 @@ class Reader:
     def u64(self) -> int:
         """Spec: binary-uint."""
         return self._leb(64)
+
+    def address(self) -> int:
+        """Read an offset or a size in a memory or table; it has 64 bits only where addresses can have them."""
+        return self.u64() if MEMORY64 in self.features else self.u32()
+
+    def memidx(self) -> int:
+        """Read a memory index, for which only a zero byte stood before there could be several memories."""
+        return self.u32() if MULTI_MEMORY in self.features else self.zero()
+
+    def tableidx(self) -> int:
+        """Read a table index, for which only a zero byte stood before there could be several tables."""
+        return self.u32() if REFERENCE_TYPES in self.features else self.zero()
+
+    def zero(self) -> int:
+        """Read a byte that means nothing yet."""
+        if self.byte():
+            raise MalformedError("zero byte expected", self.pos - 1)
+        return 0
 
     def s32(self) -> int:
         """Read a signed integer (spec: binary-sint)."""
