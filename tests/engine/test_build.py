@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from engine import Store, Trap, TrapKind, instantiate
-from engine.execution import rules
+from engine.execution import call_rules, rules
 from engine.execution.build import DEFAULT, Build, build_of
 from engine.execution.fuel import UnitModel
 from engine.instructions import TABLE
@@ -79,7 +79,7 @@ def test_a_replaced_check_of_call_indirect():
     def unchecked(table, i, expected):
         return table.elems[i]
 
-    build = Build(rules={"call_indirect": partial(rules.call_indirect, resolve=unchecked)})
+    build = Build(rules={"call_indirect": partial(call_rules.call_indirect, resolve=unchecked)})
     text = """(table 1 funcref) (elem (i32.const 0) $g) (func $g (param i32) (result i32) (i32.const 8))
       (func (export "f") (result i64) (call_indirect (param i64) (result i64) (i64.const 1) (i32.const 0)))"""
     assert run(build, text) == 8
