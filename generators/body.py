@@ -2,8 +2,7 @@
 
 The shape is a tree: an expression of a wanted type picks a row that pushes it and makes its operands; a statement
 leaves the stack as it found it. Several results (calls, blocks of a function type) are consumed from the top by
-stores to locals. So a body is valid by construction and hardly anything it computes is dropped. A *probe* is the
-statement that finds wrong operators: one row on sharp operands, its result at once where an observer looks.
+stores to locals. So a body is valid by construction and hardly anything it computes is dropped.
 
 Termination is by construction too, because most engines have no fuel. Every loop counts a local of its own down,
 the product of nested counts is bounded by the profile. A call may go to a later function, or to a *guarded* one,
@@ -15,27 +14,25 @@ Choice 0 is the simplest alternative everywhere: a constant 0, no statement, no 
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import TrapKind
-from engine.features import FUNCTION_REFERENCES, MULTI_VALUE
-from engine.instructions.immediates import CastBranch
 from engine.instructions.model import Effect
 from engine.matching import top
 from engine.module import In
 from engine.numerics.lanes import F32X4
-from engine.types import ANY, EXTERNREF, F32, FUNCREF, I32, FuncType, NumType, RefType, ValType, VecType, ref
+from engine.types import ANY, F32, I32, FuncType, NumType, RefType, ValType, VecType
 from generators.build import ELSE, END, const, instr
 from generators.heap import castable, operands
 from generators.immediates import fill
 from generators.operands import aimed, present, tame
 from generators.palette import Choices, Role
-from generators.throwing import tail_call, throw, throw_if, tried
+from generators.statements import FLAT, NESTED, Label
+from generators.throwing import tail_call, throw
 from generators.values import EDGES, choose_bits, choose_sharp, choose_vector
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from engine.instructions.immediates import BlockType
     from engine.instructions.model import Instr
@@ -47,16 +44,6 @@ if TYPE_CHECKING:
 __all__ = ["Body"]
 
 MAX_OPEN = 16  # expressions inside each other: conditions, arms and addresses begin anew with a depth of their own
-
-
-class _Label:
-    """A label in scope: the types a branch to it carries, and whether a branch may be emitted freely."""
-
-    __slots__ = ("free", "types")
-
-    def __init__(self, types: tuple[ValType, ...], free: bool) -> None:
-        self.types = types
-        self.free = free
 
 
 class Body:
@@ -71,7 +58,7 @@ class Body:
         self.locals: list[ValType] = [*self.functype.params, *declared]
         self.visible = len(self.locals)  # counters and temporaries come behind and are nobody else's
         self.out: list[In] = []
-        self.labels: list[_Label] = [_Label(self.functype.results, True)]
+        self.labels: list[Label] = [Label(self.functype.results, True)]
         self.trips = 1
         self.budget = self.profile.instructions
         self.uses_work = False
@@ -169,64 +156,8 @@ class Body:
 
     def statement(self, nesting: int) -> None:
         """Append one statement."""
-        menu = _NESTED if nesting > 0 else _FLAT
+        menu = NESTED if nesting > 0 else FLAT
         self.source.choose(menu)(self, nesting - 1)
-
-    def _probe(self, _: int) -> None:
-        """Operators on sharp operands, or what memory gives, each result kept where an observer sees it."""
-        for _ in range(self.source.between(1, 4)):
-            palette = self.module.palette
-            is_access = palette.accesses and self.source.chance(15)
-            operator = (palette.accesses if is_access else palette.operators).choose(self.source)
-            push = partial(self.option, operator, 0, is_sharp=True)
-            if len(operator.pushes) == 1:
-                self._keep(operator.pushes[0], push)
-                continue
-            push()
-            for t in reversed(operator.pushes):
-                x = self.temporary(t)
-                self.emit("local.set", x)
-                self._keep(t, partial(self.emit, "local.get", x))
-
-    def _keep(self, t: ValType, push: Callable[[], None]) -> None:
-        """Append ``push``, which gives one ``t``, and keep that where an observer sees it."""
-        assert not isinstance(t, RefType)
-        stores = self.module.stores(t)
-        if stores:
-            store = self.source.choose(stores)
-            self.out.append(const(store.pops[0], 8 * self.source.below(32)))
-            push()
-            self.out.append(In(store.row, fill(self.source, store)))
-        else:
-            push()
-            self.consume(t)
-
-    def _effect(self, _: int) -> None:
-        effects = self.module.palette.effects
-        if effects:
-            option = effects.choose(self.source)
-            self.option(option, self.profile.expression_depth, is_sharp=option.row.effect is Effect.PURE)
-            for t in reversed(option.pushes):
-                self.consume(t)
-        else:
-            self._set_local(_)
-
-    def _set_local(self, _: int) -> None:
-        if not self.visible:
-            return
-        t = self.locals[self.source.below(self.visible)]
-        self.expr(t, self.profile.expression_depth)
-        self.consume(t)
-
-    def _call(self, _: int) -> None:
-        calls = self.calls()
-        if calls:
-            option = calls.choose(self.source)
-            self.option(option, self.profile.expression_depth - 1)
-            for t in reversed(option.pushes):
-                self.consume(t)
-        else:
-            self._effect(_)
 
     def consume(self, t: ValType) -> None:
         """Append what takes one value of type ``t`` from the stack, a drop only where nothing else can."""
@@ -242,17 +173,9 @@ class Body:
         else:
             self.emit("local.set", self.temporary(t))
 
-    def _if(self, nesting: int) -> None:
-        self.condition()
-        self.emit("if", None)
-        self._arm((), nesting)
-        if self.source.chance(50):
-            self.out.append(ELSE)
-            self._arm((), nesting)
-        self.out.append(END)
-
-    def _arm(self, types: tuple[ValType, ...], nesting: int) -> None:
-        self.labels.append(_Label(types, True))
+    def arm(self, types: tuple[ValType, ...], nesting: int) -> None:
+        """Append statements and then values of ``types``, or a transfer of control that makes them unnecessary."""
+        self.labels.append(Label(types, True))
         self.statements(nesting)
         if self.source.chance(12):
             self._leave()
@@ -279,73 +202,10 @@ class Body:
                 self.expr(t, 1)
             self.emit("br", l)
 
-    def _branch_if(self, _: int) -> None:
-        free = [l for l in range(len(self.labels)) if self.labels[-1 - l].free]
-        l = self.source.choose(free)
-        types = self.labels[-1 - l].types
-        for t in types:
-            self.expr(t, 1)
-        self.condition()
-        self.emit("br_if", l)
-        for t in reversed(types):
-            self.consume(t)
-
-    def _reference(self, _: int) -> None:
-        """A branch on whether a reference is null, or on a cast of it."""
-        source, heap = self.source, self.module.heap
-        if FUNCTION_REFERENCES not in self.profile.features:
-            self._effect(_)
-            return
-        values = (FUNCREF, EXTERNREF, *heap.values)
-        t = source.choose(values)
-        how = source.below(5 if heap.values else 2)
-        if how == 0:
-            self.emit("block", None)
-            self.labels.append(_Label((), True))
-            self.expr(t, 1)
-            self.emit("br_on_null", 0)
-            self.consume(t)
-            self.labels.pop()
-            self.out.append(END)
-        elif how == 1:
-            self._either(t, t, "br_on_non_null", 0)
-            self.consume(t)
-        else:
-            target = source.choose([u for u in values if top(u.heap) is top(t.heap)])
-            whole = ref(True, top(t.heap))
-            cast = ref(source.chance(50), target.heap)
-            self._cast(whole, target, cast, is_taken=how < 4)
-
-    def _cast(self, whole: RefType, target: RefType, cast: RefType, is_taken: bool) -> None:
-        """Cast the largest type of a hierarchy to ``cast``, whose values a ``target`` holds: a branch if it succeeds,
-        or if it fails."""
-        types = self.module.heap.open(whole), self.module.heap.open(cast)
-        if is_taken:
-            self._either(whole, target, "br_on_cast", CastBranch(0, *types), whole)
-            self.consume(target)
-        else:
-            self._either(whole, whole, "br_on_cast_fail", CastBranch(0, *types), target)
-            self.consume(whole)
-
-    def _either(self, t: RefType, carried: RefType, name: str, imm: Any, left: RefType | None = None) -> None:
-        """Push a ``carried`` that comes by a branch out of a block or from its end; a ``left`` is there if it is not
-        taken."""
-        self.emit("block", self.module.heap.open(carried))
-        self.labels.append(_Label((carried,), True))
-        self.expr(t, 1)
-        self.emit(name, imm)
-        if left is not None:
-            self.consume(left)
-        self.expr(carried, 1)
-        self.labels.pop()
-        self.out.append(END)
-
-    def enter(
-        self, name: str, blocktype: BlockType, types: tuple[ValType, ...], *imms: Any, free: bool = True
-    ) -> None:
+    def enter(self, name: str, blocktype: BlockType, types: tuple[ValType, ...], *imms: Any, free: bool = True) -> None:
         """Begin a construct whose label takes ``types``."""
         self.emit(name, blocktype, *imms)
-        self.labels.append(_Label(types, free))
+        self.labels.append(Label(types, free))
 
     def leave(self) -> None:
         """End the innermost construct."""
@@ -355,86 +215,18 @@ class Body:
     def block(self, nesting: int) -> None:
         """Append a block that gives nothing."""
         self.emit("block", None)
-        self._arm((), nesting)
+        self.arm((), nesting)
         self.out.append(END)
 
-    def _switch(self, nesting: int) -> None:
-        """Nested blocks, a br_table out of the innermost one, and an arm behind each."""
-        arms = self.source.between(1, 3)
-        for _ in range(arms + 1):
-            self.emit("block", None)
-            self.labels.append(_Label((), True))
-        self.expr(I32, 1 if self.source.chance(30) else 0)
-        if self.source.chance(60):
-            self.out.append(const(I32, self.source.choose((3, 7, 1))))
-            self.emit("i32.and")
-        targets = tuple(self.source.below(arms + 1) for _ in range(self.source.between(0, 4)))
-        self.emit("br_table", (targets, self.source.below(arms + 1)))
-        for arm in range(arms + 1):
-            self.labels.pop()
-            self.out.append(END)
-            if arm < arms:
-                self.statements(0)
-                if arm < arms - 1 and self.source.chance(50):
-                    self.emit("br", arms - 1 - arm)
-
-    def _typed_block(self, nesting: int) -> None:
-        """A block of a function type of the module: operands in, results out, consumed from the top."""
-        if MULTI_VALUE not in self.profile.features:
-            self.block(nesting)
-            return
-        at = self.source.below(self.module.plain_types)
-        t = self.module.functypes[at]
-        for p in t.params:
-            self.expr(p, 1)
-        self.emit("block", len(self.module.heap.types) + at)
-        self.labels.append(_Label(t.results, True))
-        for p in reversed(t.params):
-            self.consume(p)
-        self.statements(nesting)
-        for r in t.results:
-            self.expr(r, 2)
-        self.labels.pop()
-        self.out.append(END)
-        for r in reversed(t.results):
-            self.consume(r)
-
-    def _loop(self, nesting: int) -> None:
-        room = (self.profile.trips if self.module.is_plain(self.index) else 4) // self.trips
-        if room < 2:
-            self.block(nesting)
-            return
-        trips = self.source.between(2, min(room, 8))
-        counter = self._new_local(I32)
-        self.out.append(const(I32, trips))
-        self.emit("local.set", counter)
-        self.emit("loop", None)
-        self.labels.append(_Label((), False))
-        self.trips *= trips
-        self.statements(nesting)
-        self.trips //= trips
-        self._count(counter)
-        self.emit("br_if", 0)
-        self.labels.pop()
-        self.out.append(END)
-
-    def _count(self, counter: int) -> None:
-        """Push whether the loop goes on; signed, so that a count already at its end stays there."""
-        self.emit("local.get", counter)
-        self.out.append(const(I32, 1))
-        self.emit("i32.sub")
-        self.emit("local.tee", counter)
-        self.out.append(const(I32, 0))
-        self.emit("i32.gt_s")
-
-    def _new_local(self, t: ValType) -> int:
+    def new_local(self, t: ValType) -> int:
+        """Declare a local that no choice sees and return its index."""
         self.locals.append(t)
         return len(self.locals) - 1
 
     def temporary(self, t: ValType) -> int:
         """Return the index of a local of this type that no choice sees."""
         if t not in self._temporaries:
-            self._temporaries[t] = self._new_local(t)
+            self._temporaries[t] = self.new_local(t)
         return self._temporaries[t]
 
     # -- expressions
@@ -513,16 +305,16 @@ class Body:
         how = self.source.below(3)
         if how == 0:
             self.emit("block", self.module.heap.open(t))
-            self._arm((t,), 0)
+            self.arm((t,), 0)
         elif how == 1:
             self.condition()
             self.emit("if", self.module.heap.open(t))
-            self._arm((t,), 0)
+            self.arm((t,), 0)
             self.out.append(ELSE)
-            self._arm((t,), 0)
+            self.arm((t,), 0)
         else:
             self.emit("block", self.module.heap.open(t))
-            self.labels.append(_Label((t,), True))
+            self.labels.append(Label((t,), True))
             self.expr(t, depth - 1)
             self.condition()
             self.emit("br_if", 0)
@@ -601,12 +393,3 @@ class Body:
         self.emit("local.get", x)
         self.emit(f"{shape or t}.eq")
         self.emit("v128.bitselect" if shape else "select")
-
-
-_FLAT: tuple[Callable[[Body, int], None], ...] = (
-    *[Body._effect] * 7, *[Body._set_local] * 5, *[Body._call] * 3, *[Body._probe] * 8, Body._branch_if,
-    Body._reference, throw_if,
-)  # fmt: skip
-_NESTED: tuple[Callable[[Body, int], None], ...] = (
-    *_FLAT, *[Body._if] * 3, *[Body._loop] * 2, *[Body.block] * 2, Body._switch, Body._typed_block, tried, tried,
-)  # fmt: skip
