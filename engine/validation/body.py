@@ -37,6 +37,10 @@ __all__ = ["BOTTOM", "MAX_OPERANDS", "check_body"]
 MAX_OPERANDS = 1_000_000
 
 
+# The variable of an arrow stands among the last types of each side: the others, which may be many, are those of a label.
+OPEN_TAIL = 3
+
+
 class _Bottom:
     """The type of an operand that unreachable code never has."""
 
@@ -141,17 +145,16 @@ class _Walker:
         return got
 
     def pop_types(self, ts: Sequence[ValType], what: Instr) -> list[Any]:
-        """Pop subtypes of ``ts`` and return them, first to last; those that nobody will ever see are BOTTOM."""
-        vals, frame = self.vals, self.frames[-1]
-        hidden = len(ts) - (len(vals) - frame.height) if frame.unreachable else 0
-        if hidden > 0:
-            return [BOTTOM] * hidden + self.pop_types(ts[hidden:], what)
+        """Pop subtypes of ``ts`` and return them, first to last, without those that unreachable code never has."""
+        frame = self.frames[-1]
+        if frame.unreachable:
+            ts = ts[max(0, len(ts) - len(self.vals) + frame.height) :]
         return [self.pop_type(t, what) for t in reversed(ts)][::-1]
 
     def bind(self, row: Instr, pops: Sequence[Any], pushes: Sequence[Any]) -> tuple[Any, ...]:
         """Pop by an arrow with a type variable, which the stack binds, and return what to push."""
         bound: Any = BOTTOM
-        known = next(i for i, t in enumerate(pops) if variable(t))
+        vals, known = self.vals, max(0, len(pops) - OPEN_TAIL)
         for t in reversed(pops[known:]):
             if variable(t) is None:
                 self.pop_type(t, row)
@@ -163,8 +166,16 @@ class _Walker:
                 raise InvalidError(f"type mismatch: {row.name} with operands {got} and {bound}")
             bound = got
         if known:
-            self.pop_types(pops[:known], row)
-        return tuple([substitute(t, _unknown(t) if bound is BOTTOM else bound) for t in pushes])
+            base = len(vals) - known
+            if base >= self.frames[-1].height and vals[base:] == pops[:known]:
+                del vals[base:]
+            else:
+                self.pop_types(pops[:known], row)
+        known = max(0, len(pushes) - OPEN_TAIL)
+        return (
+            *pushes[:known],
+            *[substitute(t, _unknown(t) if bound is BOTTOM else bound) for t in pushes[known:]],
+        )
 
     def diverge(self) -> None:
         """Mark the rest of the innermost construct unreachable."""

@@ -34,6 +34,7 @@ from engine.types import (
     NumType,
     PackType,
     RefType,
+    StructType,
     TableType,
     ref,
 )
@@ -51,12 +52,13 @@ if TYPE_CHECKING:
 
     from .features import Gate
 
-__all__ = ["MAX_LOCALS", "MAX_MEMORIES", "MAX_RESULTS", "MAX_SUBTYPING_DEPTH", "MAX_TABLES", "validate"]
+__all__ = ["MAX_FIELDS", "MAX_LOCALS", "MAX_MEMORIES", "MAX_RESULTS", "MAX_SUBTYPING_DEPTH", "MAX_TABLES", "validate"]
 
 # Implementation limits, those of the web embedding: without them a small module can ask for quadratic work
 # or very much memory.
 MAX_LOCALS = 50_000
 MAX_RESULTS = 1_000  # parameters, and results
+MAX_FIELDS = 10_000
 MAX_SUBTYPING_DEPTH = 63
 MAX_TABLES = 100  # each of which is filled when it is made
 MAX_MEMORIES = 100
@@ -116,6 +118,8 @@ def _check_written_types(rectype: RecType, gate: Gate) -> None:
             raise InvalidError("sub type: more than one supertype")
         for t in _parts(sub.comp):
             gate.check_type(t)
+        if isinstance(sub.comp, StructType):
+            _limit("fields", len(sub.comp.fields), MAX_FIELDS)
         if isinstance(sub.comp, FuncType):
             _limit("parameters", len(sub.comp.params), MAX_RESULTS)
             _limit("results", len(sub.comp.results), MAX_RESULTS)

@@ -184,3 +184,27 @@ def test_tables_of_a_module_are_bounded():
     table = b"\x70\0\1"
     assert judge(module(section(4, u(100), table * 100))) == "valid"
     assert judge(module(section(4, u(101), table * 101))) == "UnsupportedError"
+
+
+def test_wide_structures_in_unreachable_code_stay_linear():
+    wide = b"\x5f" + u(10_000) + b"\x7f\1" * 10_000
+    body = b"\0" + b"\xfb\0\1\x1a" * 20_000 + b"\x0b"
+    code = b"\0" + body
+    types = section(1, b"\2\x60\0\0", wide)
+    assert judge(module(types, section(3, b"\1\0"), section(10, b"\1", u(len(code)), code))) == "valid"
+    assert judge(module(section(1, b"\1\x5f" + u(10_001) + b"\x7f\1" * 10_001))) == "UnsupportedError"
+
+
+def test_branches_on_null_with_many_values_stay_linear():
+    type_ = b"\x60\0" + u(1000) + b"\x7f" * 1000
+    body = b"\2\1" + b"\x41\0" * 1000 + b"\xd0\x70\xd5\0\x1a" * 5000 + b"\x0b\0\x0b"
+    code = b"\0" + body
+    data = module(section(1, b"\2\x60\0\0", type_), section(3, b"\1\0"), section(10, b"\1", u(len(code)), code))
+    assert judge(data) == "valid"
+
+
+def test_an_array_of_four_thousand_million_operands_is_refused():
+    code = b"\0\0\xfb\x08\1\xff\xff\xff\xff\x0f\x1a\x0b"
+    types = section(1, b"\2\x60\0\0\x5e\x7f\0")
+    data = module(types, section(3, b"\1\0"), section(10, b"\1", u(len(code)), code))
+    assert judge(data) == "UnsupportedError"
