@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = [
-    "ALL", "BULK_MEMORY", "CUSTOM_PAGE_SIZES", "EXCEPTIONS", "EXECUTED", "EXTENDED_CONST", "FEATURES",
+    "ALL", "BULK_MEMORY", "COMPATIBLE", "CUSTOM_DESCRIPTORS", "CUSTOM_PAGE_SIZES", "EXCEPTIONS", "EXECUTED",
+    "EXTENDED_CONST", "FEATURES",
     "FUNCTION_REFERENCES", "GC", "LEGACY_EXCEPTIONS", "MEMORY64", "MULTI_MEMORY", "MULTI_VALUE", "MUTABLE_GLOBALS",
     "MVP", "REFERENCE_TYPES", "RELAXED_SIMD", "SATURATING_FLOAT", "SIGN_EXTENSION", "SIMD", "TAIL_CALL", "THREADS",
     "WASM_1", "WASM_2", "WASM_3", "WIDE_ARITHMETIC", "Feature", "FeatureSet",
@@ -54,6 +55,7 @@ RELAXED_SIMD = Feature("relaxed-simd", "vector instructions with a set of allowe
 THREADS = Feature("threads", "shared memories and atomic instructions")
 CUSTOM_PAGE_SIZES = Feature("custom-page-sizes", "memories with pages of one byte")
 WIDE_ARITHMETIC = Feature("wide-arithmetic", "128-bit add, subtract and multiply on pairs of i64")
+CUSTOM_DESCRIPTORS = Feature("custom-descriptors", "structures that describe the type of others, exact types")
 
 FeatureSet = frozenset[Feature]
 
@@ -62,8 +64,10 @@ WASM_2: FeatureSet = WASM_1 | {SIGN_EXTENSION, SATURATING_FLOAT, MULTI_VALUE, RE
 WASM_3: FeatureSet = WASM_2 | {
     EXTENDED_CONST, TAIL_CALL, MULTI_MEMORY, MEMORY64, FUNCTION_REFERENCES, GC, EXCEPTIONS, RELAXED_SIMD,
 }  # fmt: skip
-ALL: FeatureSet = WASM_3 | {LEGACY_EXCEPTIONS, THREADS, CUSTOM_PAGE_SIZES, WIDE_ARITHMETIC}
-EXECUTED: FeatureSet = WASM_3 | {LEGACY_EXCEPTIONS, THREADS, CUSTOM_PAGE_SIZES, WIDE_ARITHMETIC}
+ALL: FeatureSet = WASM_3 | {LEGACY_EXCEPTIONS, THREADS, CUSTOM_PAGE_SIZES, WIDE_ARITHMETIC, CUSTOM_DESCRIPTORS}
+EXECUTED: FeatureSet = WASM_3 | {LEGACY_EXCEPTIONS, THREADS, CUSTOM_PAGE_SIZES, WIDE_ARITHMETIC, CUSTOM_DESCRIPTORS}
+# Without the proposal under which instructions of the standard have other types: what it rejects stays rejected.
+COMPATIBLE: FeatureSet = EXECUTED - {CUSTOM_DESCRIPTORS}
 FEATURES: dict[str, Feature] = {f.name: f for f in sorted(ALL, key=lambda f: f.name)}
 
 

@@ -29,6 +29,7 @@ from engine.types import (
     ArrayType,
     CompType,
     DefType,
+    ExactType,
     ExternType,
     FieldType,
     FuncType,
@@ -43,6 +44,7 @@ from engine.types import (
     SubType,
     TableType,
     TagType,
+    exact,
     func_deftype,
     ref,
 )
@@ -96,9 +98,13 @@ def matches_heap(h1: HeapType, h2: HeapType) -> bool:
             return True
         if isinstance(h2, AbsHeapType):
             return h2 in _ABOVE.get(h1, _NOTHING)
+        if isinstance(h2, ExactType):
+            h2 = h2.heap
         return isinstance(h2, DefType) and h1 is (NOFUNC if isinstance(h2.comp, FuncType) else NONE)
     if not isinstance(h1, DefType):
-        return False
+        if not isinstance(h1, ExactType):
+            return False
+        return h1.heap is h2.heap if isinstance(h2, ExactType) else matches_heap(h1.heap, h2)
     if isinstance(h2, AbsHeapType):
         return h2 in _ABOVE_COMP[type(h1.comp)]
     while h1.sub.supers:
@@ -128,6 +134,9 @@ def tester(heap: HeapType) -> Callable[[Any], bool]:
     """
     if heap is top(heap):
         return lambda r: True
+    if isinstance(heap, ExactType):
+        only = heap.heap
+        return lambda r: type(r) is not int and r.type is only
     has_i31 = matches_heap(I31, heap)
 
     def test(r: Any) -> bool:
@@ -171,8 +180,8 @@ def matches_limits(l1: Limits, l2: Limits) -> bool:
 
 def matches_extern(t1: ExternType, t2: ExternType) -> bool:
     """Tell whether something of type ``t1`` may be imported as ``t2`` (spec: match-externtype)."""
-    if isinstance(t1, DefType) and isinstance(t2, DefType):
-        return matches_heap(t1, t2)
+    if isinstance(t1, DefType) and isinstance(t2, DefType | ExactType):
+        return matches_heap(exact(t1), t2)  # a function has exactly its type
     if isinstance(t1, TableType) and isinstance(t2, TableType):
         return t1.addrtype is t2.addrtype and t1.reftype is t2.reftype and matches_limits(t1.limits, t2.limits)
     if isinstance(t1, MemType) and isinstance(t2, MemType):
@@ -196,12 +205,14 @@ def closed_heaptype(heaptype: HeapType, types: Sequence[DefType]) -> HeapType:
         if heaptype >= len(types):
             raise InvalidError(f"unknown type {heaptype}")
         return types[heaptype]
+    if isinstance(heaptype, ExactType):
+        return exact(closed_heaptype(heaptype.heap, types))
     return heaptype
 
 
 def close_valtype(t: ValType, types: Sequence[DefType]) -> ValType:
     """Spec: clos."""
-    if isinstance(t, RefType) and isinstance(t.heap, int):
+    if isinstance(t, RefType) and isinstance(t.heap, int | ExactType):
         return ref(t.null, closed_heaptype(t.heap, types))
     return t
 
@@ -223,6 +234,10 @@ def close_rectype(rectype: RecType, types: Sequence[DefType]) -> Sequence[DefTyp
             return RecIdx(heaptype - x)
         return closed_heaptype(heaptype, types)
 
+    for sub in rectype.subtypes:
+        for y, what in ((sub.descriptor, "descriptor"), (sub.describes, "described")):
+            if y is not None and not (isinstance(y, int) and x <= y < x + n):
+                raise InvalidError(f"{what} type is outside rec group")
     rolled = RecType(tuple(_map_sub(sub, roll) for sub in rectype.subtypes))
     if n == 1 and _is_plain_function(rolled.subtypes[0]):
         comp = rolled.subtypes[0].comp
@@ -239,7 +254,7 @@ def close_rectype(rectype: RecType, types: Sequence[DefType]) -> Sequence[DefTyp
 def _is_closed_function(sub: SubType) -> bool:
     """Tell whether a type, as written, is a final function type without type indices: most are."""
     comp = sub.comp
-    if type(comp) is not FuncType or not sub.final or sub.supers:
+    if type(comp) is not FuncType or not sub.final or sub.supers or _is_described(sub):
         return False
     for t in comp.params + comp.results:  # noqa: SIM110  # twice as fast as all()
         if type(t) is RefType and type(t.heap) is not AbsHeapType:
@@ -250,9 +265,17 @@ def _is_closed_function(sub: SubType) -> bool:
 def _is_plain_function(sub: SubType) -> bool:
     """Tell whether :func:`func_deftype` names this type: a final function type that does not mention itself."""
     comp = sub.comp
-    if not (sub.final and not sub.supers and isinstance(comp, FuncType)):
+    if not (sub.final and not sub.supers and isinstance(comp, FuncType)) or _is_described(sub):
         return False
-    return not any(isinstance(t, RefType) and isinstance(t.heap, RecIdx) for t in (*comp.params, *comp.results))
+    return not any(isinstance(t, RefType) and _is_recursive(t.heap) for t in (*comp.params, *comp.results))
+
+
+def _is_described(sub: SubType) -> bool:
+    return sub.describes is not None or sub.descriptor is not None
+
+
+def _is_recursive(heap: HeapType) -> bool:
+    return isinstance(heap.heap if isinstance(heap, ExactType) else heap, RecIdx)
 
 
 def _unroll(rectype: RecType) -> DefType:
@@ -274,7 +297,7 @@ def _map_sub(sub: SubType, f: Callable[[HeapType], HeapType]) -> SubType:
 
     def value(t: StorageType) -> StorageType:
         if isinstance(t, RefType) and not isinstance(t.heap, AbsHeapType):
-            return ref(t.null, f(t.heap))
+            return ref(t.null, exact(f(t.heap.heap)) if isinstance(t.heap, ExactType) else f(t.heap))
         return t
 
     comp = sub.comp
@@ -285,4 +308,5 @@ def _map_sub(sub: SubType, f: Callable[[HeapType], HeapType]) -> SubType:
         comp = StructType(tuple(FieldType(value(f.storage), f.mutable) for f in comp.fields))
     else:
         comp = ArrayType(FieldType(value(comp.field.storage), comp.field.mutable))
-    return SubType(sub.final, tuple(map(f, sub.supers)), comp)
+    described, descriptor = (None if h is None else f(h) for h in (sub.describes, sub.descriptor))
+    return SubType(sub.final, tuple(map(f, sub.supers)), comp, described, descriptor)

@@ -35,9 +35,10 @@ Expr = tuple[In, ...]  # ends with ``end``
 
 
 class FuncImport(NamedTuple):
-    """The description of an imported function: its type index."""
+    """The description of an imported function: its type index, and whether it must have exactly this type."""
 
     typeidx: int
+    exact: bool = False
 
 
 class Import(NamedTuple):

@@ -16,10 +16,10 @@ from weakref import WeakValueDictionary
 __all__ = [
     "ANY", "ANYREF", "ARRAY", "BOT", "EQ", "EXN", "EXNREF", "EXTERN", "EXTERNREF", "F32", "F64", "FUNC", "FUNCREF",
     "I31", "I32", "I64", "NOEXN", "NOEXTERN", "NOFUNC", "NONE", "STRUCT", "V128", "AbsHeapType", "AddrType",
-    "ArrayType", "Arrow", "CompType", "DefType", "ExternType", "FieldType", "FuncType", "GlobalType", "HeapType", "I8",
-    "I16", "Limits", "MemType", "NumType", "PackType", "RecIdx", "RecType", "RefType", "ResultType", "StorageType",
-    "StructType", "SubType", "TableType", "TagType", "TypeVar", "ValType", "VecType", "arrow", "func_deftype", "ref",
-    "ref_pattern", "substitute", "unpacked", "variable",
+    "ArrayType", "Arrow", "CompType", "DefType", "ExactType", "ExternType", "FieldType", "FuncType", "GlobalType",
+    "HeapType", "I8", "I16", "Limits", "MemType", "NumType", "PackType", "RecIdx", "RecType", "RefType", "ResultType",
+    "StorageType", "StructType", "SubType", "TableType", "TagType", "TypeVar", "ValType", "VecType", "arrow", "exact",
+    "exact_pattern", "func_deftype", "part_of", "ref", "ref_pattern", "substitute", "unpacked", "variable",
 ]  # fmt: skip
 
 
@@ -126,9 +126,10 @@ def ref(null: bool, heap: HeapType) -> RefType:
     A type that is defined, or an index that was read, goes away with those who use it, and so do references to it.
     """
     known: Any = _refs
-    if type(heap) is DefType:
-        known = heap.refs
-    elif type(heap) is int and heap >= _FEW:
+    concrete = heap.heap if type(heap) is ExactType else heap
+    if type(concrete) is DefType:
+        known = concrete.refs
+    elif type(concrete) is int and concrete >= _FEW:
         known = _refs_of_indices
     t: RefType | None = known.get((null, heap))
     if t is None:
@@ -172,11 +173,17 @@ class ArrayType:
 
 @dataclass(frozen=True, slots=True)
 class SubType:
-    """Spec: syntax-subtype; ``supers`` has at most one entry in a valid module."""
+    """Spec: syntax-subtype; ``supers`` has at most one entry in a valid module.
+
+    With custom descriptors, ``describes`` is the type whose instances this one's may describe, and ``descriptor`` the
+    type of what describes instances of this one.
+    """
 
     final: bool
     supers: tuple[HeapType, ...]
     comp: CompType
+    describes: HeapType | None = None
+    descriptor: HeapType | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +204,8 @@ class DefType:
     index: int
     sub: SubType  # unrolled: RecIdx replaced by DefType
     group: list[DefType] = field(default_factory=list)
-    refs: dict[tuple[bool, DefType], RefType] = field(default_factory=dict)
+    refs: dict[tuple[bool, HeapType], RefType] = field(default_factory=dict)
+    exact: ExactType | None = None  # made by :func:`exact`
 
     @property
     def comp(self) -> CompType:
@@ -208,7 +216,32 @@ class DefType:
         return {FuncType: "<func>", StructType: "<struct>", ArrayType: "<array>"}[type(self.comp)]  # may be recursive
 
 
-HeapType = AbsHeapType | DefType | RecIdx | int
+@dataclass(frozen=True, slots=True)
+class ExactType:
+    """A concrete heap type without its subtypes.  Build with :func:`exact`, which interns over defined types.
+
+    In an arrow, ``only`` may be the variable (:func:`exact_pattern`).
+    """
+
+    heap: int | DefType | RecIdx
+    only: bool | TypeVar = True
+
+    def __repr__(self) -> str:
+        return f"(exact {self.heap})"
+
+
+def exact(heap: Any) -> ExactType:
+    """Return the exact type of a type index or defined type."""
+    if type(heap) is not DefType:
+        return ExactType(heap)
+    found = heap.exact
+    if found is None:
+        found = ExactType(heap)
+        object.__setattr__(heap, "exact", found)
+    return found
+
+
+HeapType = AbsHeapType | DefType | RecIdx | ExactType | int
 ValType = NumType | VecType | RefType
 ResultType = tuple[ValType, ...]
 StorageType = NumType | VecType | RefType | PackType
@@ -275,7 +308,7 @@ class TagType:
     type: HeapType
 
 
-ExternType = DefType | TableType | MemType | GlobalType | TagType
+ExternType = DefType | ExactType | TableType | MemType | GlobalType | TagType
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,8 +316,9 @@ class TypeVar:
     """The one bounded variable that an arrow may hold, itself or as a part of reference types (:func:`ref_pattern`).
 
     ``bound`` is ``any`` (every value type: drop), ``numvec`` (numeric or vector: untyped select), ``ref`` (every
-    reference type: ref.is_null), ``heap`` (every heap type: ref.as_non_null) or ``null`` (whether null is among the
-    values: any.convert_extern).  The validator binds it from the stack, the generator chooses it.
+    reference type: ref.is_null), ``heap`` (every heap type: ref.as_non_null), ``null`` (whether null is among the
+    values: any.convert_extern) or ``exact`` (whether a heap type is exact: ref.get_desc). The validator binds it
+    from the stack, the generator chooses it.
     """
 
     bound: str
@@ -298,13 +332,27 @@ def ref_pattern(null: bool | TypeVar, heap: HeapType | TypeVar) -> RefType:
     return ref(null, heap)  # type: ignore[arg-type]
 
 
+def exact_pattern(null: bool, heap: DefType, is_exact: TypeVar) -> RefType:
+    """Return the type of references to ``heap`` that are exact or not, as the variable says; only arrows hold it."""
+    return ref(null, ExactType(heap, is_exact))
+
+
 def variable(t: Any) -> TypeVar | None:
     """Return the variable that a type of an arrow is or holds, None for a closed type."""
-    parts = (t.heap, t.null) if type(t) is RefType else (t,)
-    for part in parts:
+    if type(t) is not RefType:
+        return t if type(t) is TypeVar else None
+    heap: Any = t.heap
+    for part in (heap.only if type(heap) is ExactType else heap, t.null):
         if type(part) is TypeVar:
             return part
     return None
+
+
+def part_of(pattern: RefType, t: RefType) -> Any:
+    """Return the part of a reference type for which the variable of ``pattern`` stands."""
+    if type(pattern.heap) is ExactType:
+        return type(t.heap) is AbsHeapType or t.heap is exact(pattern.heap.heap)  # if abstract, none, or no match
+    return t.heap if isinstance(pattern.null, bool) else t.null
 
 
 def substitute(t: Any, value: Any) -> Any:
@@ -313,6 +361,8 @@ def substitute(t: Any, value: Any) -> Any:
         return value
     if variable(t) is None:
         return t
+    if type(t.heap) is ExactType:
+        return ref(t.null, exact(t.heap.heap) if value else t.heap.heap)
     return ref(*(value if isinstance(part, TypeVar) else part for part in (t.null, t.heap)))
 
 

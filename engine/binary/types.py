@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.errors import MalformedError
-from engine.features import CUSTOM_PAGE_SIZES
+from engine.features import CUSTOM_DESCRIPTORS, CUSTOM_PAGE_SIZES, GC
 from engine.instructions.immediates import read_reftype, read_valtype, write_valtype
 from engine.instructions.leb import u
 from engine.module import FuncImport, Import
@@ -50,6 +50,8 @@ __all__ = [
 ]  # fmt: skip
 
 FUNC, STRUCT, ARRAY, SUB, SUB_FINAL, REC = 0x60, 0x5F, 0x5E, 0x50, 0x4F, 0x4E
+DESCRIPTOR, DESCRIBES = 0x4D, 0x4C
+EXACT_FUNC = 0x20
 HAS_MAX, SHARED, ADDR64, PAGE_BITS = 1, 2, 4, 8
 _PACKED = {t.code: t for t in (I8, I16)}
 
@@ -138,18 +140,44 @@ def _read_typeidx(r: Reader) -> HeapType:
     return r.u32()
 
 
+def _read_form(r: Reader) -> int:
+    """Read the byte that a definition begins with; groups and subtypes can be written only with their proposal."""
+    code = r.byte()
+    if code in (SUB, SUB_FINAL, REC) and GC not in r.features:
+        raise MalformedError(f"malformed definition type: recursive groups and subtypes need {GC}", r.pos - 1)
+    return code
+
+
 def _read_subtype(r: Reader) -> SubType:
     """Spec: binary-subtype."""
-    code = r.byte()
+    code = _read_form(r)
     if code in (SUB, SUB_FINAL):
         supers = read_list(r, _read_typeidx)
-        return SubType(code == SUB_FINAL, supers, _read_comptype(r))
+        return _read_described(r, code == SUB_FINAL, supers)
     r.pos -= 1
-    return SubType(True, (), _read_comptype(r))
+    return _read_described(r, True, ())
+
+
+def _read_described(r: Reader, final: bool, supers: tuple[HeapType, ...]) -> SubType:
+    """Read the rest of a subtype: the clauses for descriptors, which can be written only with their proposal."""
+    if r.pos == r.end or r.data[r.pos] not in (DESCRIBES, DESCRIPTOR) or CUSTOM_DESCRIPTORS not in r.features:
+        return SubType(final, supers, _read_comptype(r))
+    describes, descriptor = (_read_clause(r, code) for code in (DESCRIBES, DESCRIPTOR))
+    return SubType(final, supers, _read_comptype(r), describes, descriptor)
+
+
+def _read_clause(r: Reader, code: int) -> HeapType | None:
+    if r.byte() == code:
+        return r.u32()
+    r.pos -= 1
+    return None
 
 
 def _write_subtype(t: SubType, form: Form) -> bytes:
     comp = _write_comptype(t.comp)
+    for code, clause in ((DESCRIPTOR, t.descriptor), (DESCRIBES, t.describes)):
+        if isinstance(clause, int):
+            comp = bytes((code,)) + u(clause) + comp
     if t.final and not t.supers and not form.explicit_types:
         return comp
     return bytes((SUB_FINAL if t.final else SUB,)) + write_list(u(x) for x in t.supers if isinstance(x, int)) + comp
@@ -157,7 +185,7 @@ def _write_subtype(t: SubType, form: Form) -> bytes:
 
 def read_rectype(r: Reader) -> RecType:
     """Spec: binary-rectype."""
-    if r.byte() == REC:
+    if _read_form(r) == REC:
         return RecType(read_list(r, _read_subtype))
     r.pos -= 1
     return RecType((_read_subtype(r),))
@@ -174,8 +202,8 @@ def write_rectype(t: RecType, form: Form = SHORTEST) -> bytes:
 
 def _read_limits(r: Reader, flags: int) -> tuple[Limits, AddrType]:
     """Read what follows the flag byte (spec: binary-limits)."""
-    low = r.u64()
-    return Limits(low, r.u64() if flags & HAS_MAX else None), I64 if flags & ADDR64 else I32
+    low = r.address()
+    return Limits(low, r.address() if flags & HAS_MAX else None), I64 if flags & ADDR64 else I32
 
 
 def _read_flags(r: Reader, allowed: int) -> int:
@@ -263,6 +291,8 @@ def read_desc(r: Reader) -> FuncImport | TableType | MemType | GlobalType | TagT
     """Read what an import asks for (spec: binary-externtype)."""
     kind = r.byte()
     if kind >= len(_READ_DESC):
+        if kind == EXACT_FUNC and CUSTOM_DESCRIPTORS in r.features:
+            return FuncImport(r.u32(), True)
         raise MalformedError("malformed import kind", r.pos - 1)
     return _READ_DESC[kind](r)
 
@@ -271,7 +301,7 @@ def write_desc(i: Import) -> bytes:
     """Spec: binary-externtype."""
     desc = i.desc
     if isinstance(desc, FuncImport):
-        return b"\0" + u(desc.typeidx)
+        return bytes((EXACT_FUNC if desc.exact else 0,)) + u(desc.typeidx)
     if isinstance(desc, TableType):
         return b"\1" + write_tabletype(desc)
     if isinstance(desc, MemType):

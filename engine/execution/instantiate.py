@@ -19,7 +19,7 @@ from engine.runtime.instance import FuncInst, HostFunc
 from engine.runtime.memory import MemInst
 from engine.runtime.table import TableInst
 from engine.runtime.tag import TagInst
-from engine.types import GlobalType, MemType, TableType, TagType
+from engine.types import GlobalType, MemType, TableType, TagType, exact
 from engine.validation.context import Context
 
 if TYPE_CHECKING:
@@ -73,7 +73,11 @@ def _import_types(module: Module, context: Context) -> list[ExternType]:
         FuncImport: iter(context.funcs), TableType: iter(context.tables), MemType: iter(context.mems),
         GlobalType: iter(context.globals), TagType: iter(context.tags),
     }  # fmt: skip
-    return [next(spaces[type(imported.desc)]) for imported in module.imports]
+    types = [next(spaces[type(imported.desc)]) for imported in module.imports]
+    return [
+        exact(t) if isinstance(imported.desc, FuncImport) and imported.desc.exact else t
+        for imported, t in zip(module.imports, types, strict=True)
+    ]
 
 
 def _check_imports(module: Module, context: Context, imports: Sequence[ExternVal]) -> None:

@@ -63,6 +63,7 @@ ANYTHING = TRAPS | sum(bit for region, bit in REGIONS.items() if region is not R
 # Members of enumerations as globals: reading them from their class is slow.
 AFTER_BULK, AT_LOOP, PLAIN = Start.BULK, Start.LOOP, Start.PLAIN
 LOOP, BR_ON_NULL, BR_ON_NON_NULL = Control.LOOP, Control.BR_ON_NULL, Control.BR_ON_NON_NULL
+BR_ON_CAST_BY = Control.BR_ON_CAST_BY
 
 
 def _bits(regions: Iterable[Region]) -> int:
@@ -496,10 +497,17 @@ def br_on(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
     """Go to a label or on, as a reference says; ``control`` tells on which way it is lost."""
     (l,) = labels_in(p.row.imms[0], imms[0])
     st = low.stack
+    if p.control is BR_ON_CAST_BY:
+        low.settle(len(st) - 2)
+        by = st.pop()
     e = st.pop()
     if type(e) is not int:
         e = low.slot(e)
-    cond = (closures.shaped(1, False)[REGISTER], e, None, offset, run_of(low, p, imms), BITS[e & 31], 1)
+    run = run_of(low, p, imms)
+    if p.control is BR_ON_CAST_BY:
+        cond = (closures.shaped(2, True)[REGISTER * 3 + REGISTER], e, by, offset, run, p.mask, 1)
+    else:
+        cond = (closures.shaped(1, False)[REGISTER], e, None, offset, run, BITS[e & 31], 1)
     if p.control is not BR_ON_NULL:
         low.push(e)
     low.prepare(l)
@@ -545,6 +553,6 @@ BASIC_RULES: dict[str, Rule] = {
     "global.get": global_get_rule, "global.set": global_set_rule, "load": load, "store": store, "general": general,
     "bulk": bulk, "nop": nop, "unreachable": unreachable, "block": block, "loop": loop, "if": if_, "else": else_,
     "end": end, "br": br, "br_if": br_if, "br_table": br_table, "return": return_,
-    "br_on_null": br_on, "br_on_non_null": br_on, "br_on_cast": br_on,
+    "br_on_null": br_on, "br_on_non_null": br_on, "br_on_cast": br_on, "br_on_cast_by": br_on,
 }
 # fmt: on

@@ -14,6 +14,7 @@ from engine.errors import EngineBug
 from engine.instructions import (
     arrays,
     control,
+    custom_descriptors,
     exceptions,
     legacy,
     memory,
@@ -87,5 +88,6 @@ ROW_MODULES = (
     exceptions,
     tail_call,
     legacy,
+    custom_descriptors,
 )
 TABLE = InstructionTable(chain.from_iterable(module.ROWS for module in ROW_MODULES))

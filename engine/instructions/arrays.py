@@ -268,7 +268,7 @@ def _array(c: Any, x: int) -> RefType:
 
 
 def _made_array(c: Any, x: int) -> tuple[RefType, ...]:
-    return (ref(False, c.type(x)),)
+    return (c.just(c.type(x)),)
 
 
 def _array_new(c: Any, x: int) -> Arrow:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import InvalidError, TrapKind
-from engine.features import FUNCTION_REFERENCES, GC, MVP
+from engine.features import CUSTOM_DESCRIPTORS, FUNCTION_REFERENCES, GC, MVP
 from engine.instructions.immediates import (
     BLOCKTYPE,
     BRTABLE,
@@ -25,7 +25,7 @@ from engine.instructions.immediates import (
 )
 from engine.instructions.model import Control, Effect, Instr, Region, applied
 from engine.instructions.reference import closed_in
-from engine.matching import matches, tester
+from engine.matching import matches, tester, top
 from engine.types import FUNCREF, I32, Arrow, RefType, TypeVar, arrow, ref, ref_pattern
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from engine.instructions.model import Opcode
     from engine.types import FuncType, ResultType, ValType
 
-__all__ = ["ROWS", "call_arrow", "call_indirect_arrow", "call_ref_arrow"]
+__all__ = ["ROWS", "br_on_cast_arrow", "br_on_cast_fail_arrow", "call_arrow", "call_indirect_arrow", "call_ref_arrow"]
 
 
 def _block(c: Any, bt: ValType | int | None) -> Arrow:
@@ -136,25 +136,32 @@ def _without(t1: RefType, t2: RefType) -> RefType:
     return ref(t1.null and not t2.null, t1.heap)
 
 
-def _branch(c: Any, cast: CastBranch, is_taken_by: Callable[[RefType, RefType], tuple[RefType, RefType]]) -> Arrow:
+def _branch(
+    c: Any, cast: CastBranch, is_taken_by: Callable[[RefType, RefType], tuple[RefType, RefType]], *operands: RefType,
+) -> Arrow:  # fmt: skip
+    """Return the arrow of a branch by a cast, of a reference and further operands.
+
+    With custom descriptors the two types need only be of one hierarchy.
+    """
     source, target = c.close_reftype(cast.source), c.close_reftype(cast.target)
     taken, on = is_taken_by(source, target)
     ts = c.label(cast.label)
-    if not matches(target, source):
+    among = ref(True, top(source.heap)) if CUSTOM_DESCRIPTORS in c.features else source
+    if not matches(target, among):
         raise InvalidError(f"type mismatch: cast from {source} to {target}")
     if not ts or not matches(taken, ts[-1]):
         raise InvalidError(f"type mismatch: label {cast.label} does not take {taken}")
-    return Arrow((*ts[:-1], source), (*ts[:-1], on))
+    return Arrow((*ts[:-1], source, *operands), (*ts[:-1], on))
 
 
-def _br_on_cast(c: Any, cast: CastBranch) -> Arrow:
+def br_on_cast_arrow(c: Any, cast: CastBranch, *operands: RefType) -> Arrow:
     """Spec: valid-br_on_cast."""
-    return _branch(c, cast, lambda source, target: (target, _without(source, target)))
+    return _branch(c, cast, lambda source, target: (target, _without(source, target)), *operands)
 
 
-def _br_on_cast_fail(c: Any, cast: CastBranch) -> Arrow:
+def br_on_cast_fail_arrow(c: Any, cast: CastBranch, *operands: RefType) -> Arrow:
     """Spec: valid-br_on_cast_fail."""
-    return _branch(c, cast, lambda source, target: (_without(source, target), target))
+    return _branch(c, cast, lambda source, target: (_without(source, target), target), *operands)
 
 
 def _control(
@@ -193,9 +200,9 @@ ROWS = [
              feature=FUNCTION_REFERENCES),
     _control("br_on_non_null", 0xD6, Control.BR_ON_NON_NULL, _br_on_non_null, imms=(LABELIDX,), fuel=1,
              run=_is_not_null, feature=FUNCTION_REFERENCES),
-    _control("br_on_cast",      (0xFB, 24), Control.BR_ON_CAST, _br_on_cast, imms=(CAST_BRANCH,), fuel=1,
+    _control("br_on_cast",      (0xFB, 24), Control.BR_ON_CAST, br_on_cast_arrow, imms=(CAST_BRANCH,), fuel=1,
              make=br_on_cast, run=applied(br_on_cast, 1), feature=GC),
-    _control("br_on_cast_fail", (0xFB, 25), Control.BR_ON_CAST, _br_on_cast_fail, imms=(CAST_BRANCH,), fuel=1,
+    _control("br_on_cast_fail", (0xFB, 25), Control.BR_ON_CAST, br_on_cast_fail_arrow, imms=(CAST_BRANCH,), fuel=1,
              make=br_on_cast_fail, run=applied(br_on_cast_fail, 1), feature=GC),
 ]
 # fmt: on

@@ -25,6 +25,7 @@ from operator import methodcaller
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from engine.errors import MalformedError
+from engine.features import CUSTOM_DESCRIPTORS
 from engine.instructions.leb import s, u
 from engine.numerics.ints import signed
 from engine.types import (
@@ -46,9 +47,11 @@ from engine.types import (
     STRUCT,
     V128,
     AbsHeapType,
+    ExactType,
     NumType,
     RefType,
     VecType,
+    exact,
     ref,
 )  # fmt: skip
 from engine.values import f32_from_bits, f64_from_bits
@@ -56,6 +59,7 @@ from engine.values import f32_from_bits, f64_from_bits
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from engine.features import FeatureSet
     from engine.types import HeapType, ValType
 
 __all__ = [
@@ -72,10 +76,15 @@ class Reader(Protocol):
     """What a kind needs of ``engine.binary.reader.Reader``, which stands to the right."""
 
     pos: int
+    features: FeatureSet
 
     def byte(self) -> int: ...
     def u32(self) -> int: ...
     def u64(self) -> int: ...
+    def address(self) -> int: ...
+    def memidx(self) -> int: ...
+    def tableidx(self) -> int: ...
+    def zero(self) -> int: ...
     def s32(self) -> int: ...
     def s33(self) -> int: ...
     def s64(self) -> int: ...
@@ -201,8 +210,8 @@ LOCALIDX = _index("local")
 GLOBALIDX = _index("global")
 FUNCIDX = _index("func")
 TYPEIDX = _index("type")
-TABLEIDX = _index("table", 0)
-MEMIDX = _index("mem", 0)
+TABLEIDX = replace(_index("table", 0), read=methodcaller("tableidx"))
+MEMIDX = replace(_index("mem", 0), read=methodcaller("memidx"))
 ELEMIDX = _index("elem")
 DATAIDX = _index("data")
 FIELDIDX = _index("field")
@@ -267,7 +276,7 @@ def _read_memarg(r: Reader) -> MemArg:
     if flags >= HAS_MEMIDX << 1:
         raise MalformedError("malformed memop flags", at)
     mem = r.u32() if flags & HAS_MEMIDX else 0
-    return MemArg(flags & HAS_MEMIDX - 1, r.u64(), mem)
+    return MemArg(flags & HAS_MEMIDX - 1, r.address(), mem)
 
 
 def _write_memarg(m: MemArg) -> bytes:
@@ -298,21 +307,14 @@ MEMARG = Imm("memarg", _read_memarg, _write_memarg, _print_memarg, parse=_parse_
              parts=lambda change, m: m._replace(mem=change("memidx", m.mem)))  # fmt: skip
 
 
-def _read_zero(r: Reader) -> int:
-    at = r.pos
-    if r.byte():
-        raise MalformedError("zero byte expected", at)
-    return 0
-
-
 # A byte that means nothing yet.
-RESERVED = Imm("zero", _read_zero, lambda zero: bytes((zero,)), lambda zero: "", parse=lambda t: 0)
+RESERVED = Imm("zero", methodcaller("zero"), lambda zero: bytes((zero,)), lambda zero: "", parse=lambda t: 0)
 
 
 # Types.  A concrete heap type is its type index.  Reading knows every type of the standard; which of them are on is
 # asked where the whole module is known.
 
-EMPTY, REF_NULL, REF = 0x40, 0x63, 0x64
+EMPTY, EXACT, REF_NULL, REF = 0x40, 0x62, 0x63, 0x64
 _HEAPTYPES = {
     h.code: h for h in (FUNC, EXTERN, ANY, EQ, I31, STRUCT, ARRAY, EXN, NONE, NOFUNC, NOEXTERN, NOEXN)
 }  # fmt: skip
@@ -329,9 +331,13 @@ def read_heaptype(r: Reader) -> HeapType:
         return heap
     r.pos = at
     x = r.s33()
-    if x < 0:
-        raise MalformedError("malformed heap type", at)
-    return x
+    if x >= 0:
+        return x
+    if x == EXACT - 0x80 and r.pos == at + 1 and CUSTOM_DESCRIPTORS in r.features:
+        x = r.s33()
+        if x >= 0:
+            return exact(x)
+    raise MalformedError("malformed heap type", at)
 
 
 def read_reftype(r: Reader) -> RefType:
@@ -364,6 +370,8 @@ def write_heaptype(heap: HeapType) -> bytes:
         return bytes((heap.code,))
     if isinstance(heap, int):
         return s(heap)
+    if isinstance(heap, ExactType):
+        return bytes((EXACT,)) + write_heaptype(heap.heap)
     raise TypeError(f"heap type {heap!r} is closed: it has no binary form")
 
 

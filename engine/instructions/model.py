@@ -9,10 +9,11 @@ How ``run`` is called, by effect:
 ``PURE``     ``run(*imms, *operands)`` returns the result, or a tuple where the row pushes several, or None where none.
 ``STATE``    ``run(frame, *imms, *operands)`` likewise; ``frame.locals`` is the list of locals of the activation and
              ``frame.module`` the module instance with ``mems tables globals funcs elems datas`` to index.
-``CONTROL``  ``run`` is None; ``control`` says what lowering builds.  But a branch on a reference has a ``run(frame,
-             *imms, r)`` that tells whether it is taken: the taken way of ``BR_ON_NULL`` loses the reference, the
-             other way that of ``BR_ON_NON_NULL``, neither that of ``BR_ON_CAST``; and the ``run(frame, *imms,
-             *operands)`` of ``THROW`` returns the exception.
+``CONTROL``  ``run`` is None; ``control`` says what lowering builds. But a branch on a reference has a ``run(frame,
+             *imms, r)`` that tells whether it is taken: the taken way of ``BR_ON_NULL`` loses the
+             reference, the other way that of ``BR_ON_NON_NULL``, neither that of ``BR_ON_CAST`` nor that
+             of ``BR_ON_CAST_BY``, whose ``run`` takes one more operand, which both ways lose; and the
+             ``run(frame, *imms, *operands)`` of ``THROW`` returns the exception.
 
 ``type`` is an arrow or a rule ``type(c, *imms) -> Arrow`` over a context whose methods give closed types and raise
 ``InvalidError`` (``unknown local``) where out of range: ``local(x)`` a value type, ``type(x)`` and ``func(x)`` a
@@ -70,6 +71,7 @@ class Control(Enum):
     BR_ON_NULL = "br_on_null"
     BR_ON_NON_NULL = "br_on_non_null"
     BR_ON_CAST = "br_on_cast"
+    BR_ON_CAST_BY = "br_on_cast_by"
     RETURN = "return"
     CALL = "call"
     TAIL_CALL = "tail_call"

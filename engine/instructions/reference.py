@@ -12,7 +12,7 @@ from engine.errors import Trap, TrapKind
 from engine.features import FUNCTION_REFERENCES, GC, REFERENCE_TYPES
 from engine.instructions.immediates import FUNCIDX, HEAPTYPE, HEAPTYPE_NON_NULL, HEAPTYPE_NULL
 from engine.instructions.model import Effect, Instr, applied, proposal
-from engine.matching import tester, top
+from engine.matching import closed_heaptype, tester, top
 from engine.types import ANY, EXTERN, I31, I32, Arrow, RefType, TypeVar, arrow, ref, ref_pattern
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def ref_as_non_null(r: Any) -> Any:
 
 def closed_in(frame: Any, heap: HeapType) -> HeapType:
     """Return a heap type as written, closed by the types of the instance."""
-    return frame.module.types[heap] if isinstance(heap, int) else heap
+    return closed_heaptype(heap, frame.module.types)
 
 
 def ref_test(frame: Any, heap: HeapType) -> Callable[[Any], int]:
@@ -116,14 +116,14 @@ def convert(r: Any) -> Any:
 
 def _ref_null(c: Any, ht: HeapType) -> Arrow:
     """Spec: valid-ref.null."""
-    return Arrow((), (ref(True, c.type(ht) if isinstance(ht, int) else ht),))
+    return Arrow((), (ref(True, c.close_heaptype(ht)),))
 
 
 def _ref_func(c: Any, x: int) -> Arrow:
     """Spec: valid-ref.func; the function must be declared outside of function bodies."""
     t = c.func(x)
     c.declared(x)
-    return Arrow((), (ref(False, t),))
+    return Arrow((), (c.just(t) if c.is_exact(x) else ref(False, t),))
 
 
 def _above(heap: HeapType) -> RefType:

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
     from engine.types import StorageType
 
-__all__ = ["ROWS", "check_default", "check_mutable", "check_packing", "default_of", "heap_row", "mask_of", "sign_of"]
+__all__ = [
+    "ROWS", "check_default", "check_mutable", "check_packing", "default_of", "heap_row", "mask_of", "sign_of",
+    "structure",
+]  # fmt: skip
 
 
 # -- storage
@@ -122,15 +125,23 @@ def struct_set(frame: Any, x: int, y: int) -> Callable[[Any, Any], None]:
 # -- typing
 
 
-def _struct(c: Any, x: int) -> StructType:
+def structure(c: Any, x: int) -> StructType:
     comp = c.type(x).comp
     if isinstance(comp, StructType):
         return comp
     raise InvalidError(f"type mismatch: type {x} is not a structure type")
 
 
+def _made(c: Any, x: int) -> StructType:
+    """Return a structure type whose instances are made without a descriptor."""
+    comp = structure(c, x)
+    if c.type(x).sub.descriptor is not None:
+        raise InvalidError("type with descriptor requires descriptor allocation")
+    return comp
+
+
 def _field(c: Any, x: int, y: int) -> FieldType:
-    fields = _struct(c, x).fields
+    fields = structure(c, x).fields
     if y >= len(fields):
         raise InvalidError(f"unknown field {y} of type {x}")
     return fields[y]
@@ -138,14 +149,14 @@ def _field(c: Any, x: int, y: int) -> FieldType:
 
 def _struct_new(c: Any, x: int) -> Arrow:
     """Spec: valid-struct.new."""
-    return Arrow(tuple([unpacked(field.storage) for field in _struct(c, x).fields]), (ref(False, c.type(x)),))
+    return Arrow(tuple([unpacked(field.storage) for field in _made(c, x).fields]), (c.just(c.type(x)),))
 
 
 def _struct_new_default(c: Any, x: int) -> Arrow:
     """Spec: valid-struct.new_default."""
-    for field in _struct(c, x).fields:
+    for field in _made(c, x).fields:
         check_default(field.storage)
-    return Arrow((), (ref(False, c.type(x)),))
+    return Arrow((), (c.just(c.type(x)),))
 
 
 def _struct_get(c: Any, x: int, y: int) -> Arrow:

@@ -27,9 +27,13 @@ def matches_ref(r: Any, t: RefType) -> bool:
 
 
 class StructInst:
-    """Spec: syntax-structinst.  Equality is identity; packed fields are unsigned ints of their width."""
+    """Spec: syntax-structinst.  Equality is identity; packed fields are unsigned ints of their width.
 
-    __slots__ = ("fields", "type")
+    ``descriptor`` is set where the type has one.
+    """
+
+    __slots__ = ("descriptor", "fields", "type")
+    descriptor: StructInst
 
     def __init__(self, type: DefType, fields: list[Any]) -> None:
         self.type = type

@@ -132,7 +132,11 @@ def _rectype(t: RecType, first: int) -> str:
 
 
 def _subtype(t: SubType) -> str:
-    comp = _comptype(t.comp)
+    comp = _words(
+        "" if t.describes is None else f"(describes {t.describes})",
+        "" if t.descriptor is None else f"(descriptor {t.descriptor})",
+        _comptype(t.comp),
+    )
     if t.final and not t.supers:
         return comp
     return _words("(sub", "final" if t.final else "", *map(str, t.supers), comp) + ")"
@@ -195,7 +199,7 @@ def _space(i: Import) -> str:
 def _desc(i: Import, number: str) -> str:
     desc = i.desc
     if isinstance(desc, FuncImport):
-        text = f"(type {desc.typeidx})"
+        text = f"(exact (type {desc.typeidx}))" if desc.exact else f"(type {desc.typeidx})"
     elif isinstance(desc, TableType):
         text = _tabletype(desc)
     elif isinstance(desc, MemType):

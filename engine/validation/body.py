@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from engine.errors import InvalidError, UnsupportedError, WasmError, Where
 from engine.instructions.model import Control, Region
 from engine.matching import matches, matches_results
-from engine.types import BOT, Arrow, NumType, RefType, VecType, substitute, variable
+from engine.types import BOT, Arrow, ExactType, NumType, RefType, VecType, part_of, substitute, variable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,7 +37,7 @@ __all__ = ["BOTTOM", "MAX_OPERANDS", "check_body"]
 MAX_OPERANDS = 1_000_000
 
 
-# The variable of an arrow stands among the last types of each side: the others, which may be many, are those of a label.
+# The variable of an arrow stands among the last types of each side: the others are those of a label, and may be many.
 OPEN_TAIL = 3
 
 
@@ -287,7 +287,7 @@ def _value_of(pattern: Any, got: Any, row: Instr) -> Any:
         if isinstance(got, bounds):
             return got
     elif isinstance(got, RefType):  # the variable is a part of a reference type
-        value = got.heap if isinstance(pattern.null, bool) else got.null
+        value = part_of(pattern, got)
         if matches(got, substitute(pattern, value)):
             return value
     raise InvalidError(f"type mismatch: {row.name} does not take {got}")
@@ -297,6 +297,8 @@ def _unknown(pattern: Any) -> Any:
     """Return what the variable in a type stands for if no operand says: the least that it may."""
     if not isinstance(pattern, RefType):
         return BOTTOM
+    if type(pattern.heap) is ExactType:
+        return True
     return BOT if isinstance(pattern.null, bool) else False
 
 

@@ -12,10 +12,10 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any, overload
 
 from engine.errors import InvalidError
-from engine.features import EXECUTED
+from engine.features import CUSTOM_DESCRIPTORS, EXECUTED
 from engine.matching import close_rectype, close_valtype, closed_heaptype
 from engine.module import FuncImport
-from engine.types import FuncType, GlobalType, MemType, NumType, RefType, TableType, TagType
+from engine.types import FuncType, GlobalType, MemType, NumType, RefType, TableType, TagType, exact, ref
 
 from .features import Gate
 
@@ -65,7 +65,8 @@ def local_types(params: ResultType, runs: Sequence[tuple[int, ValType]]) -> Sequ
 class Context:
     """Index spaces of a module, types closed; imports come first in each space.
 
-    ``globals_visible`` is how many globals a constant expression may read, ``refs`` the declared functions.  Without
+    ``globals_visible`` is how many globals a constant expression may read, ``refs`` the declared functions,
+    ``inexact`` those imported ones whose type may be below the one that they are imported with.  Without
     slots, so that a view is one copy of a dictionary.
     """
 
@@ -81,6 +82,7 @@ class Context:
         self.elems: list[RefType] = []
         self.datas = 0
         self.refs: frozenset[int] | set[int] = frozenset()
+        self.inexact: set[int] = set()
         self.imported: dict[str, int] = {"func": 0, "table": 0, "mem": 0, "global": 0, "tag": 0}
         self.globals_visible = 0
         self.locals: Sequence[ValType] = ()
@@ -117,6 +119,8 @@ class Context:
     def declare(self, desc: FuncImport | TableType | MemType | GlobalType | TagType) -> ExternType:
         """Append what an import describes to its index space, and return its closed type."""
         if isinstance(desc, FuncImport):
+            if not desc.exact:
+                self.inexact.add(len(self.funcs))
             self.funcs.append(self.type(desc.typeidx))
             return self.funcs[-1]
         if isinstance(desc, TableType):
@@ -216,6 +220,14 @@ class Context:
         """Check that a function may be the operand of ``ref.func``."""
         if x not in self.refs:
             raise InvalidError(f"undeclared function reference {x}")
+
+    def is_exact(self, x: int) -> bool:
+        """Tell whether a function is known to have its type and none below it."""
+        return x not in self.inexact
+
+    def just(self, deftype: DefType) -> RefType:
+        """Return the type of references to what was made with this type: exact, where there are exact types."""
+        return ref(False, exact(deftype) if CUSTOM_DESCRIPTORS in self.features else deftype)
 
     def blocktype(self, bt: ValType | int | None) -> FuncType:
         """Return the function type that a block type stands for (spec: valid-blocktype)."""

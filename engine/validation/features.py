@@ -10,8 +10,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import InvalidError
-from engine.features import EXCEPTIONS, EXECUTED, FUNCTION_REFERENCES, GC, MULTI_VALUE, MVP, REFERENCE_TYPES, SIMD
-from engine.types import EXN, EXTERN, FUNC, NOEXN, V128, AbsHeapType, RefType, VecType
+from engine.features import (
+    CUSTOM_DESCRIPTORS,
+    EXCEPTIONS,
+    EXECUTED,
+    FUNCTION_REFERENCES,
+    GC,
+    MULTI_VALUE,
+    MVP,
+    REFERENCE_TYPES,
+    SIMD,
+)
+from engine.types import EXN, EXTERN, FUNC, NOEXN, V128, AbsHeapType, ExactType, RefType, VecType
 
 if TYPE_CHECKING:
     from engine.features import Feature, FeatureSet
@@ -31,6 +41,8 @@ def type_feature(t: Any) -> Feature:
         if not t.null:
             return FUNCTION_REFERENCES
         t = t.heap
+    if isinstance(t, ExactType):
+        return CUSTOM_DESCRIPTORS
     if isinstance(t, int):
         return FUNCTION_REFERENCES
     return _FEATURES.get(t, GC if isinstance(t, AbsHeapType) else MVP)

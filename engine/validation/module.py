@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from engine.errors import InvalidError, UnsupportedError, WasmError, Where
 from engine.features import (
     BULK_MEMORY,
+    CUSTOM_DESCRIPTORS,
     CUSTOM_PAGE_SIZES,
     EXCEPTIONS,
     EXECUTED,
@@ -20,7 +21,7 @@ from engine.features import (
     REFERENCE_TYPES,
     THREADS,
 )
-from engine.matching import matches, matches_comp
+from engine.matching import matches, matches_comp, matches_heap
 from engine.module import Active, FuncImport
 from engine.types import (
     FUNC,
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 
     from engine.features import FeatureSet
     from engine.module import Code, Data, Elem, Export, Expr, Global, Import, Module, Table
-    from engine.types import AddrType, CompType, Limits, RecType, TagType, ValType
+    from engine.types import AddrType, CompType, Limits, RecType, SubType, TagType, ValType
 
     from .features import Gate
 
@@ -114,6 +115,8 @@ def _check_written_types(rectype: RecType, gate: Gate) -> None:
     for sub in rectype.subtypes:
         if sub.supers or not sub.final or not isinstance(sub.comp, FuncType):
             gate.require(GC, "unknown type: struct, array or subtype")
+        if sub.describes is not None or sub.descriptor is not None:
+            gate.require(CUSTOM_DESCRIPTORS, "unknown type: type with a descriptor")
         if len(sub.supers) > 1:
             raise InvalidError("sub type: more than one supertype")
         for t in _parts(sub.comp):
@@ -145,20 +148,51 @@ def _check_subtypes(m: Module, c: Context) -> None:
     indices = count()
 
     def check(rectype: RecType) -> None:
-        for sub in rectype.subtypes:
-            x = next(indices)
-            deftype = c.types[x]
-            depths[deftype] = 0
+        group = [(next(indices), sub) for sub in rectype.subtypes]
+        for x, sub in group:  # of the whole group first: matching may follow any of them
             for y in sub.supers:
                 if not isinstance(y, int) or y >= x:
                     raise InvalidError(f"unknown type {y}: a supertype comes before type {x}")
-                super_ = c.types[y]
-                if super_.sub.final or not matches_comp(deftype.comp, super_.comp):
+        for x, sub in group:
+            deftype = c.types[x]
+            depths[deftype] = 0
+            if sub.describes is not None or sub.descriptor is not None:
+                _check_clauses(c, x, sub)
+            for y in sub.supers:
+                super_ = c.types[y]  # type: ignore[index]  # as just seen
+                if super_.sub.final or not matches_comp(deftype.comp, super_.comp) or _is_layered(deftype, super_):
                     raise InvalidError(f"sub type {x} does not match super type {y}")
+                for what, of in (("descriptor", sub.descriptor), ("described", sub.describes)):
+                    least = super_.sub.descriptor if what == "descriptor" else super_.sub.describes
+                    if of is not None and least is not None and not matches_heap(c.close_heaptype(of), least):
+                        raise InvalidError(f"{what} type {of} does not match")
                 depths[deftype] = depths[super_] + 1
                 _limit("supertypes in a chain", depths[deftype], MAX_SUBTYPING_DEPTH)
 
     m.each("types", check)
+
+
+def _check_clauses(c: Context, x: int, sub: SubType) -> None:
+    """Check what describes a type and what it describes: structures that name each other, the described one first."""
+    for y, what in ((sub.descriptor, "descriptor"), (sub.describes, "described")):
+        if y is not None and not isinstance(sub.comp, StructType):
+            raise InvalidError(f"{what} type must be a struct")
+    this = c.types[x]
+    if isinstance(sub.describes, int):
+        if sub.describes >= x:
+            raise InvalidError(f"forward use of described type {sub.describes}")
+        if c.types[sub.describes].sub.descriptor is not this:
+            raise InvalidError("described type is not described by descriptor")
+    if isinstance(sub.descriptor, int) and c.types[sub.descriptor].sub.describes is not this:
+        raise InvalidError("type is not described by its descriptor")
+
+
+def _is_layered(t: DefType, super_: DefType) -> bool:
+    """Tell whether instances of a type could not be laid out as those of another because of their descriptors."""
+    below, above = t.sub, super_.sub
+    return (below.describes is None) != (above.describes is None) or (
+        above.descriptor is not None and below.descriptor is None
+    )
 
 
 # -- imports and definitions

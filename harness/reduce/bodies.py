@@ -20,7 +20,7 @@ from engine.instructions import TABLE
 from engine.instructions.immediates import labels_in
 from engine.instructions.model import Control, Effect, Region
 from engine.module import In
-from engine.types import V128, Arrow, NumType, RefType, VecType, substitute, variable
+from engine.types import V128, Arrow, NumType, RefType, VecType, part_of, substitute, variable
 from engine.values import to_bits
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def _substituted(t: Any, pattern: Any, found: Any) -> Any:
         return t
     if found is None or not isinstance(pattern, RefType):
         return substitute(t, found) if t is pattern else None
-    return substitute(t, found.heap if isinstance(pattern.null, bool) else found.null)
+    return substitute(t, part_of(pattern, found))
 
 
 def count_instructions(bodies: Sequence[Expr]) -> int:

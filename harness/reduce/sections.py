@@ -124,7 +124,7 @@ def _renumber(module: Module, space: str, lower: Callable[[int], int]) -> Module
 
 def _import(i: Import, lower: Callable[[int], int]) -> Import:
     if isinstance(i.desc, FuncImport):
-        return Import(i.module, i.name, FuncImport(lower(i.desc.typeidx)))
+        return Import(i.module, i.name, FuncImport(lower(i.desc.typeidx), i.desc.exact))
     return Import(i.module, i.name, _tag(i.desc, lower)) if isinstance(i.desc, TagType) else i
 
 

@@ -110,7 +110,7 @@ class ScriptRunner:
             failed = tuple(Verdict(command, "engine", "text", str(e)) for command in script.commands)
             return FileResult(file, failed, str(e))
         engine = self.oracle.description
-        features = features_of(file.folder) if file.info is not None else features_of("")
+        features = features_of(file.folder)
         plan = schedule(script, binaries, parts_for(engine.features, features), features)
         records = self.oracle.run(plan.plan)
         verdicts = judge(plan, records, said, engine)

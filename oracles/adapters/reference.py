@@ -18,7 +18,7 @@ from engine.errors import EngineBug, Resource, Trap, UncaughtException, WasmErro
 from engine.execution.calls import invoke
 from engine.execution.fuel import UnitModel
 from engine.execution.instantiate import instantiate, resolve
-from engine.features import EXECUTED, FEATURES, MVP
+from engine.features import COMPATIBLE, EXECUTED, FEATURES, MVP
 from engine.matching import top
 from engine.runtime.globals import GlobalInst
 from engine.runtime.heap import ArrayInst, ExternRef, StructInst, matches_ref
@@ -147,7 +147,9 @@ class ReferenceSession(Session):
         )
         self.store = Store(config)
         everything = not plan.features or ALL in plan.features
-        self.features = EXECUTED if everything else frozenset({MVP, *(FEATURES[f] for f in plan.features)})
+        named = frozenset({MVP, *(FEATURES[f] for f in plan.features if f != ALL)})
+        self.features = COMPATIBLE | named if everything else named
+        self.text_features = EXECUTED if everything else named
         self.instances: dict[str, ModuleInst] = {}
         self.modules: dict[bytes, Module] = {}
         self.hosts: dict[str, HostFunc] = {}
@@ -266,7 +268,7 @@ class ReferenceSession(Session):
             raise blocked(f"text {step['text']}")
         self.binaries.pop(step["module"], None)
         try:
-            wasm = encode(parse(text, self.features))
+            wasm = encode(parse(text, self.text_features))
         except errors.MalformedError as e:
             return Rejected("text", e.message), None
         self.binaries[step["module"]] = wasm

@@ -31,7 +31,7 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 PROPOSALS = json.loads((GOLDEN / "proposals.json").read_text())  # written by hand from the documents that it names
 INDEX = json.loads((GOLDEN / "opcodes.json").read_text())  # written by hand from the index of the specification
 INDEX += [row for proposal in PROPOSALS for row in proposal["rows"]]
-RUNNING = (Control.BR_ON_NULL, Control.BR_ON_NON_NULL, Control.BR_ON_CAST, Control.THROW)
+RUNNING = (Control.BR_ON_NULL, Control.BR_ON_NON_NULL, Control.BR_ON_CAST, Control.BR_ON_CAST_BY, Control.THROW)
 ONE_OF_EACH = {
     "localidx": 0, "globalidx": 0, "tableidx": 0, "memidx": 0, "elemidx": 0, "dataidx": 0, "memarg": MemArg(0, 0),
     "heaptype": FUNC, "valtypes": (I32,), "i32": 0, "i64": 0, "f32": 0, "f64": 0,

@@ -232,9 +232,9 @@ class ModuleReader(SegmentReader):
         """Take what an import of index ``x`` asks for (spec: text-externtype)."""
         if keyword == "func":
             self.scope.enter_function()
-            typeidx = self.typeuse(self.scope.locals)
+            desc = self._funcimport()
             self.scope.leave_function(x)
-            return FuncImport(typeidx)
+            return desc
         if keyword == "table":
             return self.tabletype()
         if keyword == "memory":
@@ -243,15 +243,22 @@ class ModuleReader(SegmentReader):
             return self.globaltype()
         return TagType(self.typeuse(Space()))
 
+    def _funcimport(self) -> FuncImport:
+        """Take the type of an imported function."""
+        is_exact = self.enter_if("exact")
+        typeidx = self.typeuse(self.scope.locals)
+        if is_exact:
+            self.leave()
+        return FuncImport(typeidx, is_exact)
+
     def _read_func(self, field: _Field) -> None:
         """Spec: text-func."""
         self._exports(field)
         self.scope.enter_function()
-        typeidx = self.typeuse(self.scope.locals)
         if field.origin is not None:
-            self._import(field, FuncImport(typeidx))
+            self._import(field, self._funcimport())
         else:
-            self._add("funcs", typeidx)
+            self._add("funcs", self.typeuse(self.scope.locals))
             locals_ = runs(self.named("local", self.scope.locals))
             offset = self.starts[self.pos]
             body = self.expression()

@@ -43,6 +43,7 @@ from engine.types import (
     SubType,
     TableType,
     VecType,
+    exact,
     ref,
 )  # fmt: skip
 
@@ -183,7 +184,11 @@ class TypeReader(Cursor):
                 self.refuse("a heap type")
             self.pos += 1
             return heap
-        return self.index("type")
+        if not self.enter_if("exact"):
+            return self.index("type")
+        x = self.index("type")
+        self.leave()
+        return exact(x)
 
     # -- definitions
 
@@ -271,20 +276,32 @@ class TypeReader(Cursor):
     def subtype(self, x: int) -> SubType:
         """Spec: text-subtype."""
         if not self.enter_if("sub"):
-            return SubType(True, (), self.comptype(x))
+            return self._described(x, True, ())
         final = self.keyword_if("final")
         supers: list[HeapType] = []
         while self.words_ahead(1):
             supers.append(self.index("type"))
-        comp = self.comptype(x)
+        sub = self._described(x, final, tuple(supers))
         self.leave()
-        return SubType(final, tuple(supers), comp)
+        return sub
+
+    def _described(self, x: int, final: bool, supers: tuple[HeapType, ...]) -> SubType:
+        describes, descriptor = (self._clause(keyword) for keyword in ("describes", "descriptor"))
+        return SubType(final, supers, self.comptype(x), describes, descriptor)
+
+    def _clause(self, keyword: str) -> HeapType | None:
+        if not self.enter_if(keyword):
+            return None
+        x = self.index("type")
+        self.leave()
+        return x
 
     def add_rectype(self, subtypes: tuple[SubType, ...]) -> None:
         """Add a group of types to the module."""
         if len(subtypes) == 1:
             (sub,) = subtypes
-            if sub.final and not sub.supers and isinstance(sub.comp, FuncType):
+            plain = sub.final and not sub.supers and sub.describes is None and sub.descriptor is None
+            if plain and isinstance(sub.comp, FuncType):
                 self.functypes.setdefault(sub.comp, len(self.subtypes))
         self.rectypes.append(RecType(subtypes))
         self.subtypes += subtypes
