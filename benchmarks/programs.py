@@ -11,12 +11,14 @@ __all__ = ["PROGRAMS", "Program"]
 
 
 class Program(NamedTuple):
-    """``calls`` says that the time goes into calls, ``argument`` is what to run it with."""
+    """``calls`` says that the time goes into calls, ``argument`` is what to run it with, ``has_rival`` whether pywasm
+    has the instructions."""
 
     name: str
     argument: int
     text: str
     calls: bool = False
+    has_rival: bool = True
 
 
 SUM = """
@@ -163,6 +165,41 @@ def _hash() -> str:
 """
 
 
+OBJECTS = """
+(type $t (struct (field i32) (field (mut (ref null $t))) (field (mut (ref null $t)))))
+(func $tree (param $depth i32) (result (ref $t)) (local $t (ref $t))
+  (local.set $t (struct.new $t (local.get $depth) (ref.null $t) (ref.null $t)))
+  (if (local.get $depth)
+    (then
+      (struct.set $t 1 (local.get $t) (call $tree (i32.sub (local.get $depth) (i32.const 1))))
+      (struct.set $t 2 (local.get $t) (call $tree (i32.sub (local.get $depth) (i32.const 1))))))
+  (local.get $t))
+(func $sum (param $t (ref null $t)) (result i32)
+  (block $null
+    (br_on_null $null (local.get $t))
+    (drop)
+    (return
+      (i32.add (struct.get $t 0 (local.get $t))
+        (i32.add (call $sum (struct.get $t 1 (local.get $t))) (call $sum (struct.get $t 2 (local.get $t)))))))
+  (i32.const 0))
+(func (export "run") (param $n i32) (result i32) (call $sum (call $tree (local.get $n))))
+"""
+
+ARRAYS = """
+(type $a (array (mut i32)))
+(func (export "run") (param $n i32) (result i32)
+  (local $a (ref $a)) (local $b anyref) (local $i i32) (local $s i32)
+  (local.set $a (array.new $a (i32.const 1) (local.get $n)))
+  (local.set $b (local.get $a))
+  (loop $l
+    (array.set $a (local.get $a) (local.get $i) (i32.add (local.get $i) (array.get $a (local.get $a) (local.get $i))))
+    (local.set $s
+      (i32.add (local.get $s)
+        (array.get $a (ref.cast (ref $a) (local.get $b)) (i32.shr_u (local.get $i) (i32.const 1)))))
+    (br_if $l (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (array.len (local.get $a)))))
+  (local.get $s))
+"""
+
 PROGRAMS = (
     Program("sum", 30_000, SUM),
     Program("xorshift", 12_000, XORSHIFT),
@@ -173,4 +210,6 @@ PROGRAMS = (
     Program("f64 pi", 15_000, PI),
     Program("simd ints", 1_000, SIMD_INTEGERS),
     Program("simd floats", 2_000, SIMD_FLOATS),
+    Program("objects", 9, OBJECTS, calls=True, has_rival=False),
+    Program("arrays", 3_000, ARRAYS, has_rival=False),
 )
