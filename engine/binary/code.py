@@ -15,15 +15,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import MalformedError, UnsupportedError, Where
-from engine.features import (
-    EXECUTED,
-    FUNCTION_REFERENCES,
-    GC,
-    RELAXED_SIMD,
-    SIMD,
-    Feature,
-    FeatureSet,
-)
+from engine.features import EXECUTED, FeatureSet
 from engine.instructions import TABLE
 from engine.instructions.immediates import read_valtype, write_valtype
 from engine.instructions.leb import u
@@ -44,15 +36,6 @@ __all__ = ["Plan", "make_plan", "names_data", "plan", "read_code", "read_expr", 
 PREFIXES = range(0xFB, 0xFF)
 _OPENERS = frozenset({Control.BLOCK, Control.LOOP, Control.IF, Control.TRY_TABLE, Control.TRY})
 _CLAUSES = frozenset({Control.CATCH, Control.DELEGATE})
-
-# Opcodes that the standard or a known proposal defines; those without a row say that they are not executed yet.
-_KNOWN: list[tuple[int | None, range, Feature]] = [
-    (None, range(0xD4, 0xD7), FUNCTION_REFERENCES),
-    (None, range(0xD3, 0xD4), GC),
-    (0xFB, range(31), GC),
-    (0xFD, range(0x100), SIMD),
-    (0xFD, range(0x100, 0x114), RELAXED_SIMD),
-]
 
 SMALL, PLAIN, SHORT, WIDE, OPEN, ELSE, CLAUSE, END, OTHER = range(9)
 _WIDTHS = {"f32": 4, "f64": 8}  # of immediates that are little-endian integers, by the name of the kind, in bytes
@@ -181,9 +164,6 @@ def _absent(opcode: Opcode, offset: int) -> MalformedError | UnsupportedError:
             return MalformedError(f"illegal opcode: {row.name} needs {feature.name}", offset)
         return UnsupportedError(feature.name, Where(None, offset))
     prefix, sub = opcode if isinstance(opcode, tuple) else (None, opcode)
-    for known, subs, feature in _KNOWN:
-        if known == prefix and sub in subs:
-            return UnsupportedError(feature.name, Where(None, offset))
     return MalformedError("illegal opcode " + (f"{prefix:02x} " if prefix else "") + f"{sub:02x}", offset)
 
 
