@@ -1,8 +1,9 @@
 """The binary format: bytes to :class:`Module` and back (spec: binary).
 
-Decoding accepts the whole grammar of Wasm 3.0, whatever the features, except that an instruction exists only with its
-feature: an opcode of a feature that we execute and that is off is malformed, of one we do not execute unsupported.
-Which types and sections may be used is for validation to say.  Encoding is canonical: shortest integers and forms.
+Decoding accepts the whole grammar of Wasm 3.0, whatever the features, except that an instruction, a section, and the
+forms of recursive groups, of page sizes and of indices exist only with their feature: what we execute and is off is
+malformed, an opcode of a feature that we do not execute unsupported.  Which types may be used is for validation to say.
+Encoding is canonical: shortest integers and forms.
 """
 
 from __future__ import annotations
@@ -68,6 +69,8 @@ def read_module(r: Reader, plans: Callable[[FeatureSet, bool], Plan] = plan) -> 
             raise MalformedError(f"unexpected content after last section: section {id} after section {after}", start)
         place, after = _PLACE[id], id
         section = SECTIONS[place]
+        if section.feature not in features:
+            raise MalformedError(f"malformed section id {id}: {section.field} need {section.feature.name}", start)
         places[section.field] = part.starts
         part.starts.append(start)
         fields[section.field] = section.read(part, plans(features, "data_count" in fields or section.field != "codes"))

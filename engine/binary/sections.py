@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.errors import MalformedError
+from engine.features import BULK_MEMORY, EXCEPTIONS, MVP
 from engine.instructions.leb import u
 from engine.module import Custom, Export, Global, Import, Table
 
@@ -34,6 +35,7 @@ from .types import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from engine.features import Feature
     from engine.module import Module
 
     from .code import Plan
@@ -54,6 +56,7 @@ class Section(NamedTuple):
     field: str
     read: Callable[[Reader, Plan], Any]
     write: Callable[[Module, Form], bytes]
+    feature: Feature = MVP
 
 
 def _read_import(r: Reader) -> Import:
@@ -140,7 +143,11 @@ SECTIONS: tuple[Section, ...] = (
         5, "mems", lambda r, p: read_items(r, read_memtype), lambda m, f: _some([write_memtype(t) for t in m.mems])
     ),
     Section(
-        13, "tags", lambda r, p: read_items(r, read_tagtype), lambda m, f: _some([write_tagtype(t) for t in m.tags])
+        13,
+        "tags",
+        lambda r, p: read_items(r, read_tagtype),
+        lambda m, f: _some([write_tagtype(t) for t in m.tags]),
+        EXCEPTIONS,
     ),
     Section(
         6,
@@ -161,7 +168,7 @@ SECTIONS: tuple[Section, ...] = (
         lambda r, p: read_items(r, lambda r: read_elem(r, p)),
         lambda m, f: _some([write_elem(e, f) for e in m.elems]),
     ),
-    Section(12, "data_count", lambda r, p: r.u32(), lambda m, f: _write_data_count(m)),
+    Section(12, "data_count", lambda r, p: r.u32(), lambda m, f: _write_data_count(m), BULK_MEMORY),
     Section(
         10,
         "codes",

@@ -11,11 +11,16 @@ import ctypes
 import importlib.metadata
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from oracles.adapter import ALL, Unavailable
 
-__all__ = ["KINDS", "OF", "VAL_SIZE", "VARIANTS", "Api", "Callback", "Setup", "engine_features", "load", "version"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = [
+    "KINDS", "OF", "VAL_SIZE", "VARIANTS", "Api", "Callback", "Setup", "engine_features", "load", "settled", "version",
+]  # fmt: skip
 
 VAL_SIZE = 32
 OF = 8  # offset of the payload in a value or an extern
@@ -146,7 +151,7 @@ _SWITCHES: dict[str, tuple[str, ...]] = {
     "threads": ("wasm_threads", "shared_memory"),
     "wide-arithmetic": ("wasm_wide_arithmetic",),
 }
-_ALWAYS = ("extended-const", "multi-value", "mutable-globals", "mvp", "saturating-float-to-int", "sign-extension")
+_ALWAYS = ("extended-const", "mutable-globals", "mvp", "saturating-float-to-int", "sign-extension")
 _NEEDS: dict[str, tuple[str, ...]] = {
     "exceptions": ("function-references", "reference-types"),
     "function-references": ("reference-types",),
@@ -164,6 +169,16 @@ VARIANTS = ("", "none", "winch", "pulley")
 def engine_features(variant: str) -> tuple[str, ...]:
     """Return the names of the features that this variant can be configured with."""
     return tuple(sorted((set(_ALWAYS) | set(_SWITCHES)) - _LACKS.get(variant, frozenset())))
+
+
+def settled(features: Iterable[str], variant: str = "") -> frozenset[str]:
+    """Return the names of the features that an engine has if it is asked for these."""
+    available, asked = set(engine_features(variant)), set(features)
+    if ALL in asked:
+        asked |= available
+    for feature in list(asked):
+        asked.update(_NEEDS.get(feature, ()))
+    return frozenset((asked & available) | set(_ALWAYS))
 
 
 @dataclass(frozen=True)
@@ -231,11 +246,7 @@ class Api:
 
     def _set_features(self, config: int, setup: Setup) -> None:
         assert setup.features is not None
-        available = set(engine_features(setup.variant))
-        asked = available if ALL in setup.features else set(setup.features)
-        for feature in list(asked):
-            asked.update(_NEEDS.get(feature, ()))
-        asked &= available
+        asked = settled(setup.features, setup.variant)
         for feature, setters in _SWITCHES.items():
             for setter in setters:
                 getattr(self, f"wasmtime_config_{setter}_set")(config, feature in asked)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ci.gates import mutants
+from ci.gates.material import bases
+from ci.gates.mutations import join, mutant, split
 from engine import MalformedError
 
 
@@ -20,14 +22,14 @@ def test_some_mutants_get_past_each_check():
 
 
 def test_a_mutant_depends_on_seed_and_index_alone():
-    some = [mutants.mutant(3, i) for i in range(20)]
-    assert [mutants.mutant(3, i) for i in reversed(range(20))] == some[::-1]
-    assert [mutants.mutant(4, i) for i in range(20)] != some
+    some = [mutant(3, i) for i in range(20)]
+    assert [mutant(3, i) for i in reversed(range(20))] == some[::-1]
+    assert [mutant(4, i) for i in range(20)] != some
 
 
 def test_splitting_and_joining_keep_a_valid_module():
-    for wasm in mutants.bases(1):
-        assert mutants.join(mutants.split(wasm)) == wasm
+    for wasm in bases(1):
+        assert join(split(wasm)) == wasm
 
 
 @pytest.mark.parametrize("error", [KeyError("x"), RecursionError(), MemoryError(), MalformedError("no offset")])

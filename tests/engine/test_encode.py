@@ -197,3 +197,6 @@ class _Sample:
 
     def u64(self) -> int:
         return 2**40
+
+    def address(self) -> int:
+        return 2**40

@@ -388,28 +388,6 @@ def test_an_offset_is_below_the_end_of_the_addresses(offset):
     refuses(text.format("1", 2**32, "i32"), "offset out of range")
 
 
-UNSUPPORTED = [
-    ("(tag)", "exceptions"),
-    ("(func (param exnref))", "exceptions"),
-]
-
-
-@pytest.mark.parametrize(("text", "feature"), UNSUPPORTED)
-def test_a_module_whose_only_fault_is_an_unexecuted_feature_is_unsupported(text, feature):
-    with pytest.raises(UnsupportedError, match=feature):
-        validate(decode(wasm(text)))
-
-
-@pytest.mark.parametrize(("text", "feature"), UNSUPPORTED)
-def test_a_module_that_is_invalid_anyway_is_invalid(text, feature):
-    refuses(f"{text} (func i32.add drop)", "type mismatch: i32.add")
-
-
-@pytest.mark.parametrize(("text", "feature"), UNSUPPORTED)
-def test_structure_of_later_features_validates_when_they_are_on(text, feature):
-    validate(decode(wasm(text), WASM_3), WASM_3)
-
-
 @pytest.mark.parametrize(
     ("text", "phrase"),
     [
