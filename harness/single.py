@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.binary import decode
 from engine.errors import MalformedError, WasmError
+from engine.matching import top
 from engine.module import FuncImport
 from engine.types import FuncType, NumType, RefType
 from engine.validation.context import Context
@@ -92,7 +93,7 @@ def _imports(module: Module, context: Context) -> list[tuple[str, str, FuncType]
 
 
 def _host(t: FuncType) -> HostFunc:
-    return HostFunc(tuple(map(str, t.params)), tuple(map(str, t.results)), (("record",), ("mix", _HOST_SEED)))
+    return HostFunc(tuple(map(_name, t.params)), tuple(map(_name, t.results)), (("record",), ("mix", _HOST_SEED)))
 
 
 def _every_call(shape: _Shape | None) -> list[tuple[str, list[Value]]]:
@@ -106,7 +107,12 @@ def _every_call(shape: _Shape | None) -> list[tuple[str, list[Value]]]:
 def _edge(t: Any, n: int) -> Value:
     if isinstance(t, NumType):
         return str(t), f"{SHARP[t][n % len(SHARP[t])]:0{t.bits // 4}x}"
-    return str(t), None if isinstance(t, RefType) else "0" * 32
+    return _name(t), None if isinstance(t, RefType) else "0" * 32
+
+
+def _name(t: Any) -> str:
+    """Return what a plan calls a type: a reference by its hierarchy."""
+    return top(t.heap).short if isinstance(t, RefType) else str(t)
 
 
 def _arguments(shape: _Shape | None, name: str, args: Sequence[str]) -> list[Value]:
@@ -119,11 +125,12 @@ def _arguments(shape: _Shape | None, name: str, args: Sequence[str]) -> list[Val
     params = shape.exports[name].params
     if len(params) != len(args):
         raise SingleError(f"{name} takes {len(params)} arguments ({' '.join(map(str, params))}), not {len(args)}")
-    return [parse_value(a, str(t)) for a, t in zip(args, params, strict=True)]
+    return [parse_value(a, _name(t)) for a, t in zip(args, params, strict=True)]
 
 
 def parse_value(text: str, kind: str = "") -> Value:
-    """Return the value that a user wrote: ``-1``, ``0x7fffffff``, ``nan``, ``bits:7fa00000``, ``null``, ``f32:1.5``."""
+    """Return the value that a user wrote: ``-1``, ``0x7fffffff``, ``nan``, ``bits:7fa00000``, ``null``, ``f32:1.5``;
+    a number is an i31 where an ``anyref`` is expected."""
     head, colon, rest = text.partition(":")
     if colon and head != "bits":
         if kind and head != kind:
@@ -137,14 +144,14 @@ def parse_value(text: str, kind: str = "") -> Value:
         raise SingleError(f"{text!r} is no {kind}") from None
 
 
-def _payload(text: str, kind: str) -> str | int | None:
+def _payload(text: str, kind: str) -> Any:
     width = WIDTHS.get(kind)
     if width is None:
         if text == "null":
             return None
         if not text.isdecimal():
             raise ValueError
-        return int(text)
+        return {"i31": int(text) % 2**31} if kind == "anyref" else int(text)
     if text.startswith("bits:"):
         bits = int(text[5:], 16)
     elif kind in ("f32", "f64"):
