@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.features import EXECUTED, FeatureSet
+from engine.features import COMPATIBLE, FeatureSet
 
 __all__ = ["PRESETS", "Profile"]
 
@@ -30,7 +30,7 @@ class Profile:
     """
 
     name: str
-    features: FeatureSet = EXECUTED
+    features: FeatureSet = COMPATIBLE
     nan: str = "engine"
     disputed: frozenset[str] = DISPUTED
     functions: tuple[int, int] = (3, 4)

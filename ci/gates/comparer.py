@@ -102,7 +102,7 @@ def survivors(runner: ScriptRunner, file: SuiteFile) -> tuple[Counter[str], list
     script = read_script(file.data)
     binaries, said = runner.assemble(script)
     engine = runner.oracle.description
-    features = features_of(file.folder) if file.info is not None else features_of("")
+    features = features_of(file.folder)
     plan = schedule(script, binaries, parts_for(engine.features, features), features)
     records = runner.oracle.run(plan.plan)
     made: Counter[str] = Counter()

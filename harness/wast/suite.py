@@ -108,7 +108,7 @@ def installed_at(manifest: Manifest) -> Path:
 
 
 def features_of(folder: str) -> tuple[str, ...]:
-    """Return the features that plans for a folder's scripts ask for."""
+    """Return the features that plans for a folder's scripts ask for, whether of the suite or laid out like it."""
     return _FEATURES.get(folder, (ALL,))
 
 

@@ -19,7 +19,7 @@ from oracles.traps import PHRASES
 
 CORPUS = Path(__file__).parents[2] / "corpus" / "conformance"
 FILES = load_path(CORPUS, load_manifest())
-OURS = ("legacy_exceptions.wast",)  # wasmtime does not execute this
+OURS = ("legacy_exceptions.wast", "proposals/custom-descriptors/descriptors.wast")  # wasmtime does not execute these
 PAIRS = [
     (engine, file)
     for file in FILES
@@ -82,6 +82,7 @@ def test_every_kind_of_assertion_and_every_trap_of_wasm_2_stands_in_a_script():
         "null array reference",
         "null i31 reference",
         "null exception reference",
+        "null descriptor reference",
         "out of bounds array access",
         "cast failure",
         "unaligned atomic",
