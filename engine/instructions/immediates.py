@@ -14,20 +14,29 @@ A value that is made of others, as that of ``br_table`` is of labels, says so fo
 ``holds`` has the names of their kinds, and :meth:`Imm.map` changes each.
 
 What a value is: an index is an int; a constant is its bits as an unsigned int; the rest says its function.
-Kinds for vectors, fields, casts and handlers are further entries of this file.
+What a kind is made of is in ``kind.py``, those of constants and lanes in ``literals.py``; all are to be had from here.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from math import isfinite, isnan
+from dataclasses import replace
 from operator import methodcaller
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.errors import MalformedError
 from engine.features import CUSTOM_DESCRIPTORS
+from engine.instructions.kind import Imm, print_operands
 from engine.instructions.leb import s, u
-from engine.numerics.ints import signed
+from engine.instructions.literals import (
+    F32_BITS,
+    F64_BITS,
+    I32_BITS,
+    I64_BITS,
+    LANEIDX,
+    LANES,
+    V128_BITS,
+    print_float,
+)
 from engine.types import (
     ANY,
     ARRAY,
@@ -54,12 +63,11 @@ from engine.types import (
     exact,
     ref,
 )  # fmt: skip
-from engine.values import f32_from_bits, f64_from_bits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from engine.features import FeatureSet
+    from engine.instructions.kind import Reader, Text
     from engine.types import HeapType, ValType
 
 __all__ = [
@@ -67,117 +75,9 @@ __all__ = [
     "FUNCIDX", "GLOBALIDX", "HEAPTYPE", "HEAPTYPE_NON_NULL", "HEAPTYPE_NULL", "I32_BITS", "I64_BITS", "LABELIDX",
     "LANEIDX", "LANES", "LEADING_MEMIDX", "LEADING_TABLEIDX", "LOCALIDX", "MEMARG", "MEMIDX", "RESERVED", "TABLEIDX",
     "TAGIDX", "TYPEIDX", "TYPEUSE", "V128_BITS", "VALTYPES", "BlockType", "CastBranch", "Catch", "Imm", "MemArg",
-    "Text", "labels_in", "print_float", "print_operands", "read_heaptype", "read_reftype", "read_valtype",
+    "labels_in", "print_float", "print_operands", "read_heaptype", "read_reftype", "read_valtype",
     "write_heaptype", "write_valtype",
 ]  # fmt: skip
-
-
-class Reader(Protocol):
-    """What a kind needs of ``engine.binary.reader.Reader``, which stands to the right."""
-
-    pos: int
-    features: FeatureSet
-
-    def byte(self) -> int: ...
-    def u32(self) -> int: ...
-    def u64(self) -> int: ...
-    def address(self) -> int: ...
-    def memidx(self) -> int: ...
-    def tableidx(self) -> int: ...
-    def zero(self) -> int: ...
-    def s32(self) -> int: ...
-    def s33(self) -> int: ...
-    def s64(self) -> int: ...
-    def bytes(self, n: int, /) -> bytes: ...
-
-
-class Text(Protocol):
-    """What a kind needs of ``engine.text.parser.operands.Operands``, which stands to the right.
-
-    Everything raises MalformedError with its place, and takes the tokens that it returns.
-    """
-
-    reserved: int  # words that the kinds behind this one need
-    natural: int  # exponent of the natural alignment of the instruction
-
-    def index(self, space: str, /) -> int:
-        """Return a number or the meaning of an identifier; of a ``field``, in the type named last."""
-        ...
-
-    def words_ahead(self, limit: int, /) -> int:
-        """Return how many indices or numbers follow in a row, at most ``limit``; take none."""
-        ...
-
-    def setting_at(self, distance: int, /) -> bool:
-        """Tell whether a token ``NAME=N`` comes after so many others."""
-        ...
-
-    def setting(self, name: str, n: int, /) -> int | None:
-        """Return the uN of ``name=N`` if that is the next token, else None."""
-        ...
-
-    def opens(self, *keywords: str) -> bool:
-        """Tell whether ``(`` and one of these keywords follow; take neither."""
-        ...
-
-    def enter(self) -> str:
-        """Take ``(`` and a keyword, and return the keyword."""
-        ...
-
-    def leave(self) -> None:
-        """Take the ``)``."""
-        ...
-
-    def keyword(self) -> str: ...
-    def unsigned(self, n: int, /) -> int: ...
-    def integer(self, n: int, /) -> int: ...
-    def float_(self, n: int, /) -> int: ...
-    def valtype(self) -> ValType: ...
-    def reftype(self) -> RefType: ...
-    def at_nullable(self) -> bool: ...
-    def heaptype(self) -> HeapType: ...
-    def results(self) -> tuple[ValType, ...]: ...
-    def typeuse(self) -> int: ...
-    def blocktype(self) -> BlockType: ...
-    def numbers_ahead(self, limit: int, /) -> int:
-        """Return how many numbers of any kind follow in a row, at most ``limit``; take none."""
-        ...
-
-    def error(self, phrase: str, detail: str = "", back: int = 0) -> MalformedError:
-        """Return the error of the next token, or of one before it; building it is no cheap thing."""
-        ...
-
-
-def _no_text(t: Any) -> Any:
-    raise t.error("unexpected token", "this immediate has no text form")
-
-
-def _always(t: Any) -> bool:
-    return True
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Imm:
-    """One kind; ``name`` is the specification's word for it."""
-
-    name: str
-    read: Callable[[Any], Any]
-    write: Callable[[Any], bytes]
-    print_: Callable[[Any], str] = str
-    leads: bool = False
-    parse: Callable[[Any], Any] = _no_text
-    words: int = 0
-    default: Any = None
-    fits: Callable[[Any], bool] = _always
-    holds: tuple[str, ...] = ()
-    parts: Callable[[Callable[[str, Any], Any], Any], Any] | None = None
-
-    def map(self, change: Callable[[str, Any], Any], value: Any) -> Any:
-        """Return ``value`` with ``change(kind, part)`` in place of each part, or of itself where it has none."""
-        return change(self.name, value) if self.parts is None else self.parts(change, value)
-
-    def __repr__(self) -> str:
-        return f"<{self.name}>"
 
 
 def labels_in(kind: Imm, value: Any) -> list[int]:
@@ -188,12 +88,6 @@ def labels_in(kind: Imm, value: Any) -> list[int]:
     if "labelidx" in kind.holds:
         kind.map(lambda name, part: found.append(part) if name == "labelidx" else None, value)
     return found
-
-
-def print_operands(kinds: Sequence[Imm], values: Sequence[Any]) -> str:
-    """Return the immediates of one instruction in the order of the text format, without empty ones."""
-    pairs = sorted(zip(kinds, values, strict=True), key=lambda pair: not pair[0].leads)
-    return " ".join(text for kind, value in pairs if (text := kind.print_(value)))
 
 
 # Indices.
@@ -548,71 +442,3 @@ def _map_catches(change: Callable[[str, Any], Any], clauses: Sequence[Catch]) ->
 
 CATCHES = Imm("catches", _read_catches, _write_catches, _print_catches, parse=_parse_catches,
               holds=("tagidx", "labelidx"), parts=_map_catches)  # fmt: skip
-
-
-# Constants.
-
-
-def print_float(z: float, nan: int, negative: bool) -> str:
-    """Return the exact text of a float; for a NaN, ``nan`` is its payload (spec: text-float)."""
-    if isnan(z):
-        return f"{'-' if negative else ''}nan:{nan:#x}"
-    return z.hex() if isfinite(z) else "-inf" if negative else "inf"
-
-
-def _print_f32(bits: int) -> str:
-    return print_float(f32_from_bits(bits), bits & 0x7F_FFFF, bits >> 31 == 1)
-
-
-def _print_f64(bits: int) -> str:
-    return print_float(f64_from_bits(bits), bits & 0xF_FFFF_FFFF_FFFF, bits >> 63 == 1)
-
-
-# fmt: off
-I32_BITS = Imm("i32", lambda r: r.s32() & 0xFFFF_FFFF, lambda i: s(signed(32, i)), lambda i: str(signed(32, i)),
-               parse=methodcaller("integer", 32))
-I64_BITS = Imm("i64", lambda r: r.s64() & 0xFFFF_FFFF_FFFF_FFFF, lambda i: s(signed(64, i)),
-               lambda i: str(signed(64, i)), parse=methodcaller("integer", 64))
-F32_BITS = Imm("f32", lambda r: int.from_bytes(r.bytes(4), "little"), lambda i: i.to_bytes(4, "little"), _print_f32,
-               parse=methodcaller("float_", 32))
-F64_BITS = Imm("f64", lambda r: int.from_bytes(r.bytes(8), "little"), lambda i: i.to_bytes(8, "little"), _print_f64,
-               parse=methodcaller("float_", 64))
-# fmt: on
-
-
-# Vectors.
-
-_LANE_BITS = {"i8x16": 8, "i16x8": 16, "i32x4": 32, "i64x2": 64, "f32x4": 32, "f64x2": 64}
-
-
-def _print_v128(bits: int) -> str:
-    return "i32x4 " + " ".join([f"{bits >> at & 0xFFFF_FFFF:#010x}" for at in (0, 32, 64, 96)])
-
-
-def _parse_v128(t: Text) -> int:
-    """Spec: text-instr-vec.  A shape, then one literal for each of its lanes."""
-    shape = t.keyword()
-    n = _LANE_BITS.get(shape)
-    if n is None:
-        raise t.error("unexpected token", f"a shape of lanes is expected, not {shape[:40]}", 1)
-    if t.numbers_ahead(128 // n + 1) != 128 // n:
-        raise t.error("wrong number of lane literals", f"{shape} has {128 // n}")
-    read = t.float_ if shape.startswith("f") else t.integer
-    return sum([read(n) << at for at in range(0, 128, n)])
-
-
-def _parse_lanes(t: Text) -> bytes:
-    if t.words_ahead(17) != 16:
-        raise t.error("invalid lane length", "16 lane indices are expected")
-    return bytes([t.unsigned(8) for _ in range(16)])
-
-
-def _print_lanes(lanes: bytes) -> str:
-    return " ".join(map(str, lanes))
-
-
-LANEIDX = Imm("laneidx", methodcaller("byte"), lambda l: bytes((l,)), parse=methodcaller("unsigned", 8), words=1)
-# Sixteen lane indices, as bytes.
-LANES = Imm("lanes", methodcaller("bytes", 16), lambda lanes: lanes, _print_lanes, parse=_parse_lanes, words=16)
-V128_BITS = Imm("v128", lambda r: int.from_bytes(r.bytes(16), "little"), lambda i: i.to_bytes(16, "little"),
-                _print_v128, parse=_parse_v128)  # fmt: skip
