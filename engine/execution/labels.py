@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["labels_of"]
 
 # Members of the enumeration as globals: reading them from their class is slow.
-BLOCK, LOOP, IF, ELSE, END, CALL = (
-    Control.BLOCK, Control.LOOP, Control.IF, Control.ELSE, Control.END, Control.CALL,
+BLOCK, LOOP, IF, ELSE, END, BR, BR_IF, CALL = (
+    Control.BLOCK, Control.LOOP, Control.IF, Control.ELSE, Control.END, Control.BR, Control.BR_IF, Control.CALL,
 )  # fmt: skip
 TRY_TABLE, TRY, CATCH, DELEGATE = Control.TRY_TABLE, Control.TRY, Control.CATCH, Control.DELEGATE
 
@@ -42,6 +42,8 @@ def labels_of(body: Expr, results: int) -> dict[int, Label]:
         elif control is BLOCK or control is IF or control is LOOP:
             inner = labels[pc] = Label(control, inner)
             open_.append(inner)
+        elif control is BR or control is BR_IF:
+            open_[-1 - imms[0]].joins = True
         elif control is CALL:
             continue
         elif control is ELSE:
@@ -58,7 +60,7 @@ def labels_of(body: Expr, results: int) -> dict[int, Label]:
             assert tried.handlers is not None
             tried.handlers.outer = open_[-1 - imms[0]].handlers
             inner = open_[-1]
-        else:
+        elif imms:
             for kind, value in zip(row.imms, imms, strict=True):
                 for l in labels_in(kind, value):
                     open_[-1 - l].joins = True
