@@ -11,9 +11,10 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from engine.execution.call_rules import CALL_RULES
+from engine.execution.control_rules import CONTROL_RULES
 from engine.execution.exception_rules import EXCEPTION_RULES
 from engine.execution.fuel import FuelModel, UnitModel
-from engine.execution.rules import BASIC_RULES, Plan, Rule, plan
+from engine.execution.rules import VALUE_RULES, Plan, Rule, plan
 from engine.instructions import TABLE, InstructionTable
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT", "RULES", "Build", "build_of"]
 
-RULES: dict[str, Rule] = BASIC_RULES | CALL_RULES | EXCEPTION_RULES
+RULES: dict[str, Rule] = VALUE_RULES | CONTROL_RULES | CALL_RULES | EXCEPTION_RULES
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from engine.execution import closures
+from engine.execution.control_rules import end, enter
 from engine.execution.frame import THROW, Clause, Registers
-from engine.execution.rules import TRAPS, end, enter, run_of
+from engine.execution.rules import TRAPS, run_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,9 +1,9 @@
-"""How one instruction is lowered: a small function per control construct, and one per shape of everything else.
+"""How one instruction is lowered: a small function per shape; here are those of values and effects.
 
 A rule is ``rule(low, plan, imms, offset)``: it pops and pushes on the symbolic stack of ``low``, appends effects and
-closes blocks.  Those of calls and of exceptions have files of their own; a Build may replace any, which is how a bug in
-the control flow is planted.  Which rule serves a row is decided once per build, by :func:`plan`, from what the row says
-of itself.
+closes blocks.  Those of control, of calls and of exceptions have files of their own; a Build may replace any, which is
+how a bug in the control flow is planted.  Which rule serves a row is decided once per build, by :func:`plan`, from what
+the row says of itself.
 """
 
 from __future__ import annotations
@@ -13,17 +13,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from engine.execution import closures
-from engine.execution.closures import REGISTER, VALUE
-from engine.execution.frame import (
-    BR_TABLE,
-    BULK,
-    JUMP,
-    UNREACHABLE,
-    Label,
-)  # fmt: skip
+from engine.execution.closures import VALUE
+from engine.execution.frame import BULK
 from engine.execution.fuel import Start
 from engine.instructions import numeric
-from engine.instructions.immediates import labels_in
 from engine.instructions.memory import load_n, store_n
 from engine.instructions.model import Control, Effect, Region
 from engine.instructions.variable import global_get, global_set, local_get, local_set, local_tee
@@ -37,18 +30,8 @@ if TYPE_CHECKING:
     from engine.instructions.model import Instr
 
 __all__ = [
-    "ALL_REGISTERS",
-    "ANYTHING",
-    "BASIC_RULES",
-    "BITS",
-    "TRAPS",
-    "Plan",
-    "Rule",
-    "end",
-    "enter",
-    "plan",
-    "run_of",
-]
+    "ALL_REGISTERS", "ANYTHING", "BITS", "TRAPS", "VALUE_RULES", "Plan", "Rule", "plan", "run_of",
+]  # fmt: skip
 
 Rule = Callable[["Lowering", "Plan", tuple[Any, ...], int], None]
 
@@ -58,12 +41,6 @@ ALL_REGISTERS = (1 << 32) - 1
 TRAPS = 1 << 32
 REGIONS = {region: 1 << 33 + n for n, region in enumerate(Region)} | {Region.LOCAL: ALL_REGISTERS}
 ANYTHING = TRAPS | sum(bit for region, bit in REGIONS.items() if region is not Region.LOCAL)
-
-
-# Members of enumerations as globals: reading them from their class is slow.
-AFTER_BULK, AT_LOOP, PLAIN = Start.BULK, Start.LOOP, Start.PLAIN
-LOOP, BR_ON_NULL, BR_ON_NON_NULL = Control.LOOP, Control.BR_ON_NULL, Control.BR_ON_NON_NULL
-BR_ON_CAST_BY = Control.BR_ON_CAST_BY
 
 
 def _bits(regions: Iterable[Region]) -> int:
@@ -395,164 +372,16 @@ def bulk(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
     else:
         effect = made[0](d if pushes else VALUE, *made[1:])
     charge = partial(low.build.fuel_model.pieces, row)
-    block = low.comes_back(BULK, offset, len(pushes), AFTER_BULK)
+    block = low.comes_back(BULK, offset, len(pushes), Start.BULK)
     refused = (1 << pushes[0].bits) - 1 if pushes and isinstance(pushes[0], NumType) else None
     block.test = closures.counted(entries[row.bulk.length], charge, effect, d, refused)
 
 
-# -- control
-
-
-def nop(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
-    """Nothing."""
-
-
-def unreachable(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
-    """A trap."""
-    low.spill(TRAPS)
-    low.finish(UNREACHABLE, offset)
-
-
-def enter(low: Lowering, imms: tuple[Any, ...], constants: bool) -> Label:
-    """Return the label of the construct that begins here, below which everything is settled.
-
-    With ``constants`` the parameters are in slots too, so that other ways may lead to them.
-    """
-    label = low.openers[low.pc]
-    label.params, label.results = low.arity(imms[0])
-    st = low.stack
-    label.height = len(st) - label.params
-    low.settle(label.height if constants else None)
-    if label.joins:
-        label.below = low.snapshot(label.height)
-    return label
-
-
-def block(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
-    """A label at its end."""
-    label = enter(low, imms, False)
-    label.arity = label.results
-    low.labels.append(label)
-
-
-def loop(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
-    """A label at its start, where fuel is checked."""
-    label = enter(low, imms, True)
-    label.arity = label.params
-    low.labels.append(label)
-    header = label.target = low.block(low.pc, label)
-    low.finish(JUMP, offset).next = header
-    low.begin(header, AT_LOOP)
-
-
-def if_(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
-    """Two ways that meet at the end."""
-    cond = low.stack.pop()
-    label = enter(low, imms, True)
-    label.arity = label.results
-    stack = low.snapshot(len(low.stack))
-    then = low.block(low.pc, label, stack)
-    other = low.join(label) if label.otherwise is None else low.block(label.otherwise, label, stack)
-    low.test(cond, then, other, offset)
-
-
-def else_(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
-    """The end of the true side."""
-    low.branch(0, offset)
-
-
-def end(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
-    """Where the ways to a label meet, or the function returns."""
-    label = low.labels[-1]
-    if label.control is None:
-        low.leave(offset)
-        return
-    if label.joins and label.control is not LOOP:
-        low.carry(label.results, label.height)
-        del low.stack[label.height :]
-        low.results(label.results)
-        low.goto(low.join(label), offset)
-    low.labels.pop()
-
-
-def br(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
-    """Go to a label."""
-    low.spill(TRAPS, low.labels[-1 - imms[0]].arity)
-    low.branch(imms[0], offset)
-
-
-def br_if(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
-    """Go to a label or on."""
-    cond = low.stack.pop()
-    low.prepare(imms[0])
-    taken, is_new = low.branch_block(imms[0])
-    on = low.block(low.pc, low.labels[-1], low.snapshot(len(low.stack)))
-    low.test(cond, taken, on, offset)
-    if is_new:
-        low.begin(taken)
-        low.branch(imms[0], offset)
-
-
-def br_on(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
-    """Go to a label or on, as a reference says; ``control`` tells on which way it is lost."""
-    (l,) = labels_in(p.row.imms[0], imms[0])
-    st = low.stack
-    if p.control is BR_ON_CAST_BY:
-        low.settle(len(st) - 2)
-        by = st.pop()
-    e = st.pop()
-    if type(e) is not int:
-        e = low.slot(e)
-    run = run_of(low, p, imms)
-    if p.control is BR_ON_CAST_BY:
-        cond = (closures.shaped(2, True)[REGISTER * 3 + REGISTER], e, by, offset, run, p.mask, 1)
-    else:
-        cond = (closures.shaped(1, False)[REGISTER], e, None, offset, run, BITS[e & 31], 1)
-    if p.control is not BR_ON_NULL:
-        low.push(e)
-    low.prepare(l)
-    taken, is_new = low.branch_block(l)
-    label = low.labels[-1]
-    if p.control is BR_ON_NULL:
-        st.append(e)
-        on = low.block(low.pc, label, low.snapshot(len(st)))
-        st.pop()
-    else:
-        on = low.block(low.pc, label, low.snapshot(len(st) - (p.control is BR_ON_NON_NULL)))
-    low.test(cond, taken, on, offset)
-    if is_new:
-        low.begin(taken)
-        low.branch(l, offset)
-
-
-def br_table(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
-    """Go to one of many labels, each of which has one block here however often it is named."""
-    labels, default = imms[0]
-    index = low.stack.pop()
-    low.prepare(default)
-    blocks = {l: low.branch_block(l) for l in sorted({*labels, default})}
-    here = low.finish(BR_TABLE, offset)
-    here.test = low.closure(index)
-    here.targets = [blocks[l][0] for l in (*labels, default)]
-    for l, (target, is_new) in blocks.items():
-        if is_new:
-            low.begin(target)
-            low.branch(l, offset)
-
-
-def return_(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
-    """Leave the function."""
-    low.spill(TRAPS, low.labels[0].results)
-    low.leave(offset)
-
-
 # fmt: off
-BASIC_RULES: dict[str, Rule] = {
+VALUE_RULES: dict[str, Rule] = {
     "integer": integer, "const": const, "unary": unary, "binary": binary, "ternary": ternary, "drop": drop,
     "local.get": local_get_rule, "local.set": local_set_rule, "local.tee": local_tee_rule,
     "global.get": global_get_rule, "global.set": global_set_rule, "load": load, "store": store, "general": general,
-    "bulk": bulk, "nop": nop, "unreachable": unreachable, "block": block, "loop": loop, "if": if_, "else": else_,
-    "end": end, "br": br, "br_if": br_if, "br_table": br_table, "return": return_,
-    "br_on_null": br_on, "br_on_non_null": br_on, "br_on_cast": br_on, "br_on_cast_by": br_on,
+    "bulk": bulk,
 }
 # fmt: on
