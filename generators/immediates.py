@@ -36,7 +36,7 @@ from engine.validation.context import Context
 from generators.values import choose_bits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from engine.instructions.model import Instr
     from generators.palette import Option
@@ -78,13 +78,25 @@ def is_context_free(row: Instr) -> bool:
     return all(imm.name in _CONTEXT_FREE for imm in row.imms)
 
 
-def domain(row: Instr, c: Context) -> Iterator[tuple[Any, ...]]:
-    """Give every tuple of immediates of ``row`` that typing can tell apart; none if a kind is not chosen this way."""
+@cache
+def _domains(row: Instr) -> tuple[Callable[[Context], Sequence[Any]], ...] | None:
+    """Return the domain of each immediate of ``row``, None if a kind is not chosen this way."""
     if any(imm.name not in _DOMAINS for imm in row.imms):
-        return
-    natural = alignments(row)[-1:]
-    for imms in product(*(_DOMAINS[imm.name](c) for imm in row.imms)):
-        yield tuple(imm._replace(align=natural[0]) if isinstance(imm, MemArg) else imm for imm in imms)
+        return None
+    return tuple(_DOMAINS[imm.name] for imm in row.imms)
+
+
+def domain(row: Instr, c: Context) -> Iterable[tuple[Any, ...]]:
+    """Return every tuple of immediates of ``row`` that typing can tell apart; none if a kind is not chosen this way."""
+    domains = _domains(row)
+    if domains is None:
+        return ()
+    found = product(*[values(c) for values in domains])
+    legal = alignments(row)
+    if not legal:
+        return found
+    align = legal[-1]
+    return [tuple([i._replace(align=align) if isinstance(i, MemArg) else i for i in imms]) for imms in found]
 
 
 @cache

@@ -14,6 +14,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.errors import InvalidError
+from engine.features import EXECUTED
 from engine.instructions import TABLE
 from engine.instructions.model import Control, Effect, Region
 from engine.matching import matches
@@ -156,6 +157,7 @@ def list_options(rows: Iterable[Instr], c: Any, choices: Iterable[tuple[Any, ...
 
     The immediates are those of ``choices``, or all that typing can tell apart.
     """
+    everything = c.features >= EXECUTED
     for row in rows:
         found: list[tuple[tuple[Any, ...], Arrow]] = []
         for imms in domain(row, c) if choices is None else choices:
@@ -164,14 +166,16 @@ def list_options(rows: Iterable[Instr], c: Any, choices: Iterable[tuple[Any, ...
             except InvalidError:
                 continue
             if not arrow.polymorphic:
-                found.extend((imms, a) for a in _instances(arrow) if _is_on(a, c.features))
+                found += [(imms, a) for a in _instances(arrow) if everything or _is_on(a, c.features)]
+        if not found:
+            continue
+        legal = alignments(row)
+        width = 1 << legal[-1] if legal else 0
+        unit = width if len(legal) == 1 else 1
+        weight = max(1, row.weight // len(found))
+        filled = fills(row)
         for imms, a in found:
-            legal = alignments(row)
-            width = 1 << legal[-1] if legal else 0
-            unit = width if len(legal) == 1 else 1
-            weight = max(1, row.weight // len(found))
-            roles = _roles(row, len(a.pops), width > 0)
-            yield Option(row, imms, a.pops, a.pushes, roles, width, unit, fills(row), weight)
+            yield Option(row, imms, a.pops, a.pushes, _roles(row, len(a.pops), width > 0), width, unit, filled, weight)
 
 
 class _Rows:
