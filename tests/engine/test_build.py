@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from engine import Store, Trap, TrapKind, instantiate
-from engine.execution import call_rules, rules
+from engine.execution import call_rules, control_rules
 from engine.execution.build import DEFAULT, Build, build_of
 from engine.execution.fuel import UnitModel
 from engine.instructions import TABLE
@@ -67,7 +67,7 @@ def test_a_replaced_global_get_and_memory_grow():
 def test_a_replaced_rule_of_br_table():
     def first_is_default(low, p, imms, offset):
         (labels, _) = imms[0]
-        rules.br_table(low, p, ((labels, labels[0]),), offset)
+        control_rules.br_table(low, p, ((labels, labels[0]),), offset)
 
     text = """(func (export "f") (param i32) (result i32)
       (block (block (br_table 0 1 (local.get 0))) (return (i32.const 1))) (i32.const 2))"""
@@ -97,7 +97,7 @@ def test_a_replaced_rule_may_lose_an_effect():
 
 def test_an_unknown_rule_is_refused():
     with pytest.raises(ValueError, match="no rule"):
-        Build(rules={"br_tabel": rules.br_table})
+        Build(rules={"br_tabel": control_rules.br_table})
 
 
 def test_observation_sees_each_block_that_starts():
