@@ -55,8 +55,8 @@ if TYPE_CHECKING:
     from engine.types import ResultType, StorageType, ValType
 
 __all__ = [
-    "close_rectype", "close_valtype", "closed_heaptype", "matches", "matches_comp", "matches_extern",
-    "matches_functype", "matches_heap", "matches_limits", "matches_results", "tester", "top",
+    "close_rectype", "close_valtype", "closed_heaptype", "map_subtype", "map_valtype", "matches", "matches_comp",
+    "matches_extern", "matches_functype", "matches_heap", "matches_limits", "matches_results", "tester", "top",
 ]  # fmt: skip
 
 _ABOVE: dict[AbsHeapType, frozenset[AbsHeapType]] = {
@@ -104,7 +104,11 @@ def matches_heap(h1: HeapType, h2: HeapType) -> bool:
     if not isinstance(h1, DefType):
         if not isinstance(h1, ExactType):
             return False
-        return h1.heap is h2.heap if isinstance(h2, ExactType) else matches_heap(h1.heap, h2)
+        if isinstance(h2, ExactType):
+            return h1.heap is h2.heap
+        if h1.heap is h2:
+            return True
+        return matches_heap(h1.heap, h2)
     if isinstance(h2, AbsHeapType):
         return h2 in _ABOVE_COMP[type(h1.comp)]
     while h1.sub.supers:
@@ -238,7 +242,7 @@ def close_rectype(rectype: RecType, types: Sequence[DefType]) -> Sequence[DefTyp
         for y, what in ((sub.descriptor, "descriptor"), (sub.describes, "described")):
             if y is not None and not (isinstance(y, int) and x <= y < x + n):
                 raise InvalidError(f"{what} type is outside rec group")
-    rolled = RecType(tuple(_map_sub(sub, roll) for sub in rectype.subtypes))
+    rolled = RecType(tuple(map_subtype(sub, roll) for sub in rectype.subtypes))
     if n == 1 and _is_plain_function(rolled.subtypes[0]):
         comp = rolled.subtypes[0].comp
         assert isinstance(comp, FuncType)
@@ -288,17 +292,22 @@ def _unroll(rectype: RecType) -> DefType:
         return group[heaptype.index] if isinstance(heaptype, RecIdx) else heaptype
 
     for deftype in group:
-        object.__setattr__(deftype, "sub", _map_sub(deftype.sub, unroll))
+        object.__setattr__(deftype, "sub", map_subtype(deftype.sub, unroll))
     return group[0]
 
 
-def _map_sub(sub: SubType, f: Callable[[HeapType], HeapType]) -> SubType:
+def map_valtype(t: StorageType, f: Callable[[HeapType], HeapType]) -> StorageType:
+    """Return ``t`` with ``f`` applied to its concrete heap type if it has one."""
+    if isinstance(t, RefType) and not isinstance(t.heap, AbsHeapType):
+        return ref(t.null, exact(f(t.heap.heap)) if isinstance(t.heap, ExactType) else f(t.heap))
+    return t
+
+
+def map_subtype(sub: SubType, f: Callable[[HeapType], HeapType]) -> SubType:
     """Return ``sub`` with ``f`` applied to each heap type in it."""
 
     def value(t: StorageType) -> StorageType:
-        if isinstance(t, RefType) and not isinstance(t.heap, AbsHeapType):
-            return ref(t.null, exact(f(t.heap.heap)) if isinstance(t.heap, ExactType) else f(t.heap))
-        return t
+        return map_valtype(t, f)
 
     comp = sub.comp
     if isinstance(comp, FuncType):

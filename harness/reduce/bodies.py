@@ -19,8 +19,23 @@ from engine.errors import Trap, WasmError
 from engine.instructions import TABLE
 from engine.instructions.immediates import labels_in
 from engine.instructions.model import Control, Effect, Region
+from engine.matching import top
 from engine.module import In
-from engine.types import V128, Arrow, NumType, RefType, VecType, part_of, substitute, variable
+from engine.types import (
+    ANY,
+    FUNC,
+    NOFUNC,
+    NONE,
+    V128,
+    AbsHeapType,
+    Arrow,
+    NumType,
+    RefType,
+    VecType,
+    part_of,
+    substitute,
+    variable,
+)
 from engine.values import to_bits
 
 if TYPE_CHECKING:
@@ -47,6 +62,7 @@ HOIST_UP_TO = 80  # instructions of a body whose pairs of segments are tried
 _OPENS = frozenset({Control.BLOCK, Control.LOOP, Control.IF, Control.TRY_TABLE})
 _LEGACY = frozenset({Control.TRY, Control.CATCH, Control.DELEGATE})  # bodies with these are left as they are
 _BY_NAME = TABLE.by_name
+_BOTTOMS = {ANY: NONE, FUNC: NOFUNC}  # of the hierarchies that defined types are in
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +113,7 @@ def constant(t: ValType, simple: int = 0) -> In | None:
     if t is V128:
         return In(_BY_NAME["v128.const"], (simple,))
     if isinstance(t, RefType) and t.null:
-        return In(_BY_NAME["ref.null"], (t.heap,))
+        return In(_BY_NAME["ref.null"], (t.heap if isinstance(t.heap, AbsHeapType) else _BOTTOMS[top(t.heap)],))
     return None
 
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from engine.module import Active, Code, Elem, Export, FuncImport, Import, In, Module
-from engine.types import FuncType, GlobalType, MemType, RefType, TableType, TagType
+from engine.matching import map_subtype, map_valtype
+from engine.module import Active, Code, Elem, Export, FuncImport, In, Module
+from engine.types import GlobalType, MemType, RecType, TableType, TagType
 from harness.reduce.bodies import map_imms
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def _imports(module: Module, space: str) -> list[int]:
 def size_of_space(module: Module, space: str) -> int:
     """Return how many entries a space has, imports included."""
     if space == "type":
-        return len(module.types)
+        return sum(len(rec.subtypes) for rec in module.types)
     return len(_imports(module, space)) + len(getattr(module, _DEFINED[space]))
 
 
@@ -56,11 +57,9 @@ def remove(module: Module, space: str, x: int) -> Module:
             raise Used(f"{space} {x} is used")
         return y - 1 if y > x else y
 
-    if space == "type":
-        _check_plain(module)
     imported = _imports(module, space)
     if space == "type":
-        module = replace(module, types=module.types[:x] + module.types[x + 1 :])
+        module = _retyped(replace(module, types=_without_type(module.types, x)), lower)
     elif x < len(imported):
         module = replace(module, imports=tuple(i for n, i in enumerate(module.imports) if n != imported[x]))
     else:
@@ -72,23 +71,49 @@ def remove(module: Module, space: str, x: int) -> Module:
     return _renumber(module, space, lower)
 
 
-def _check_plain(module: Module) -> None:
-    """Types that name other types, or that the types of values name, are left alone."""
-    for rec in module.types:
-        if len(rec.subtypes) != 1 or rec.subtypes[0].supers or not isinstance(rec.subtypes[0].comp, FuncType):
-            raise Used("the types form groups")
-        comp = rec.subtypes[0].comp
-        if any(map(_names_type, (*comp.params, *comp.results))):
-            raise Used("the types name each other")
-    values: list[Any] = [t for c in module.codes for _, t in c.locals] + [g.type.valtype for g in module.globals]
-    values += [t.type.reftype for t in module.tables] + [e.type for e in module.elems]
-    values += [getattr(i.desc, "valtype", None) or getattr(i.desc, "reftype", None) for i in module.imports]
-    if any(_names_type(t) for t in values):
-        raise Used("the types of values name types")
+def _without_type(types: tuple[RecType, ...], x: int) -> tuple[RecType, ...]:
+    """Return the groups without the ``x``-th type, and without the group that it was alone in."""
+    out = []
+    for rec in types:
+        if 0 <= x < len(rec.subtypes):
+            rec = RecType(rec.subtypes[:x] + rec.subtypes[x + 1 :])  # noqa: PLW2901
+            x = -1
+        elif x >= 0:
+            x -= len(rec.subtypes)
+        if rec.subtypes:
+            out.append(rec)
+    return tuple(out)
 
 
-def _names_type(t: Any) -> bool:
-    return isinstance(t, RefType) and isinstance(t.heap, int)
+def _retyped(module: Module, lower: Callable[[int], int]) -> Module:
+    """Return the module with ``lower`` applied to every type index outside of expressions."""
+
+    def heap(h: Any) -> Any:
+        return lower(h) if isinstance(h, int) else h
+
+    def value(t: Any) -> Any:
+        return map_valtype(t, heap)
+
+    def described(desc: Any) -> Any:
+        if isinstance(desc, FuncImport):
+            return desc._replace(typeidx=lower(desc.typeidx))
+        if isinstance(desc, TagType):
+            return TagType(heap(desc.type))
+        if isinstance(desc, GlobalType):
+            return replace(desc, valtype=value(desc.valtype))
+        return replace(desc, reftype=value(desc.reftype)) if isinstance(desc, TableType) else desc
+
+    return replace(
+        module,
+        types=tuple(RecType(tuple(map_subtype(sub, heap) for sub in rec.subtypes)) for rec in module.types),
+        imports=tuple(i._replace(desc=described(i.desc)) for i in module.imports),
+        funcs=tuple(map(lower, module.funcs)),
+        tags=tuple(map(described, module.tags)),
+        tables=tuple(replace(t, type=described(t.type)) for t in module.tables),
+        globals=tuple(replace(g, type=described(g.type)) for g in module.globals),
+        elems=tuple(replace(e, type=value(e.type)) for e in module.elems),
+        codes=tuple(Code(tuple((n, value(t)) for n, t in c.locals), c.body) for c in module.codes),
+    )
 
 
 def _renumber(module: Module, space: str, lower: Callable[[int], int]) -> Module:
@@ -108,9 +133,6 @@ def _renumber(module: Module, space: str, lower: Callable[[int], int]) -> Module
     datas = tuple(replace(d, mode=mode(d.mode, "mem")) for d in module.datas)
     return replace(
         module,
-        imports=tuple(_import(i, lower) if space == "type" else i for i in module.imports),
-        funcs=tuple(map(lower, module.funcs)) if space == "type" else module.funcs,
-        tags=tuple(_tag(t, lower) for t in module.tags) if space == "type" else module.tags,
         tables=tuple(replace(t, init=None if t.init is None else expr(t.init)) for t in module.tables),
         globals=tuple(replace(g, init=expr(g.init)) for g in module.globals),
         exports=tuple(Export(e.name, e.kind, lower(e.index)) if e.kind == space else e for e in module.exports),
@@ -122,21 +144,13 @@ def _renumber(module: Module, space: str, lower: Callable[[int], int]) -> Module
     )
 
 
-def _import(i: Import, lower: Callable[[int], int]) -> Import:
-    if isinstance(i.desc, FuncImport):
-        return Import(i.module, i.name, FuncImport(lower(i.desc.typeidx), i.desc.exact))
-    return Import(i.module, i.name, _tag(i.desc, lower)) if isinstance(i.desc, TagType) else i
-
-
-def _tag(t: TagType, lower: Callable[[int], int]) -> TagType:
-    return TagType(lower(t.type) if isinstance(t.type, int) else t.type)
-
-
 def _lowered(value: Any, lower: Callable[[int], int]) -> Any:
-    """Return a type of an immediate with its index lowered; one inside a reference type is left alone."""
-    if _names_type(value) or (isinstance(value, tuple) and any(map(_names_type, value))):
-        raise Used("an instruction names a reference to a type")
-    return lower(value) if isinstance(value, int) else value
+    """Return a type, a type index or several types of an immediate with every index lowered."""
+    if isinstance(value, int):
+        return lower(value)
+    if isinstance(value, tuple):
+        return tuple([_lowered(part, lower) for part in value])
+    return map_valtype(value, lambda h: lower(h) if isinstance(h, int) else h)
 
 
 def _instruction(instruction: In, space: str, lower: Callable[[int], int]) -> In:

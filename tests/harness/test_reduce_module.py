@@ -282,3 +282,26 @@ def test_instructions_are_counted_without_structure():
     assert instructions_of(plan_of(source)) == 4
     structure = [i for i in decode(wasm(source)).codes[0].body if i.row.control in (Control.END, Control.ELSE)]
     assert len(structure) == 3
+
+
+def test_a_type_goes_out_of_its_group_and_every_index_above_it_moves_down():
+    text = """
+        (rec
+          (type $unused (struct)) (type $a (sub (struct (field (ref null $b))))) (type $b (array (mut (ref null $a)))))
+        (type $gone (func)) (type $c (sub $a (struct (field (ref null $b)) (field i32))))
+        (func (export "f") (param anyref) (result (ref null $c)) (local (ref null $b))
+          (block $l (result (ref null $a))
+            (br_on_cast $l anyref (ref $a) (local.get 0))
+            (drop)
+            (struct.new $c (array.new_default $b (i32.const 1)) (i32.const 2)))
+          (ref.cast (ref null $c)))
+        (global (ref null $b) (ref.null $b)) (table 1 (ref null $c)) (elem (ref null $a) (ref.null $c))
+        (tag (type $gone))"""
+    module = decode(wasm(text))
+    for used in (1, 3):
+        with pytest.raises(Used):
+            remove(module, "type", used)
+    smaller = remove(remove(remove(module, "tag", 0), "type", 3), "type", 0)
+    validate(decode(encode(smaller)))
+    assert [len(rec.subtypes) for rec in smaller.types] == [2, 1, 1]
+    assert size_of_space(smaller, "type") == 4
