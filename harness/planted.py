@@ -17,6 +17,7 @@ from engine.execution.call_rules import call_indirect, resolve
 from engine.instructions import TABLE
 from engine.instructions.memory import load_n
 from engine.numerics.ints import ishr_s, signed
+from engine.numerics.lanes import I16X8, vbinop
 from engine.types import I32
 from oracles.adapters.reference import PLANTS
 
@@ -96,6 +97,16 @@ def nearest(z: float) -> float:
     """Ties go away from zero instead of to even."""
     right: Any = TABLE.by_name["f64.nearest"].run
     return float(right(z)) + (1.0 if z % 2 == 0.5 else 0.0)
+
+
+def swizzle(v: bytes, s: bytes) -> bytes:
+    """What other vector units do with an index that is too large."""
+    return bytes([v[i % 16] for i in s])
+
+
+def avgr_u(v: bytes, w: bytes) -> bytes:
+    """The sum is halved without the 1 that rounds up."""
+    return vbinop(I16X8, lambda n, i, j: (i + j) >> 1, v, w)
 
 
 # memory
@@ -199,6 +210,8 @@ PLANTED: dict[str, Planted] = {
         Planted("load8-sign", "i32.load8_s does not extend the sign", _row("i32.load8_s", load8_s)),
         Planted("select-sign", "select takes a negative condition for 0", _row("select", select)),
         Planted("nearest-tie", "f64.nearest rounds 0.5 to 1", _row("f64.nearest", nearest)),
+        Planted("swizzle-wraps", "i8x16.swizzle takes indices modulo 16", _row("i8x16.swizzle", swizzle)),
+        Planted("average-down", "i16x8.avgr_u rounds down", _row("i16x8.avgr_u", avgr_u)),
         Planted("last-byte", "i32.load cannot read the last byte", _row("i32.load", load_last_byte)),
         Planted("grow-result", "memory.grow gives the new size", _row("memory.grow", memory_grow)),
         Planted("copy-overlap", "memory.copy upwards over itself repeats bytes", _row("memory.copy", memory_copy)),

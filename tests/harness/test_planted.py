@@ -31,6 +31,8 @@ CASES = [
     ("load8-sign", '(param i32) (result i32) local.get 0 i32.load8_s', (0,), 2**32 - 128, 128, (1,)),
     ("select-sign", "(param i32) (result i32) i32.const 1 i32.const 2 local.get 0 select", (2**32 - 1,), 1, 2, (1,)),
     ("nearest-tie", "(param i64) (result i64) local.get 0 f64.reinterpret_i64 f64.nearest i64.reinterpret_f64", (0x3FE << 52,), 0, 0x3FF << 52, (0x3FF8 << 48,)),
+    ("swizzle-wraps", "(param i32) (result i32) v128.const i32x4 5 6 7 8 local.get 0 i8x16.splat i8x16.swizzle i8x16.extract_lane_u 3", (20,), 0, 6, (4,)),
+    ("average-down", "(param i32 i32) (result i32) local.get 0 i16x8.splat local.get 1 i16x8.splat i16x8.avgr_u i16x8.extract_lane_u 7", (7, 8), 8, 7, (6, 8)),
     ("last-byte", "(param i32) (result i32) local.get 0 i32.load", (65532,), 0, BOUNDS, (65531,)),
     ("grow-result", "(param i32) (result i32) local.get 0 memory.grow", (1,), 1, 2, (0,)),
     ("copy-overlap", "(param i32) (result i32) i32.const 8 i32.const 1 i32.store8 local.get 0 i32.const 8 i32.const 4 memory.copy i32.const 10 i32.load8_u", (9,), 0, 1, (11,)),
