@@ -276,7 +276,9 @@ class Palette:
         self._tail = rows.tail
         options = list(filter(allowed, list_options(rows.indexed, c)))
         if heap.types:
-            options += list_options(rows.heap, c)
+            narrow = c.view()
+            narrow.types = c.types[: len(heap.types)]  # the others are function types
+            options += list_options(rows.heap, narrow)
             for x in range(len(heap.types)):
                 options += list_options(rows.casts, c, [(x,)])
         found = _Sorted(options, rows.shared(c), tuple(dict.fromkeys((*VALUES, *ABSTRACT, *heap.values))))
