@@ -140,8 +140,17 @@ def _row_reader(row: Instr, has_data_count: bool) -> Callable[[Reader, int], In]
 
 def _prefix_reader(prefix: int, rows: dict[int, Instr], has_data_count: bool) -> Callable[[Reader, int], In]:
     readers = {sub: _row_reader(row, has_data_count) for sub, row in rows.items()}
+    plain = {u(sub): row for sub, row in rows.items() if not row.imms}  # by their one or two bytes
 
     def read(r: Reader, offset: int) -> In:
+        data, after = r.data, r.pos + 1
+        if after < r.end:  # not the last byte: an expression ends with another
+            if data[after - 1] >= 0x80:
+                after += 1
+            row = plain.get(data[r.pos : after])
+            if row is not None and after <= r.end:
+                r.pos = after
+                return _new(In, (row, _NONE, offset))
         sub = r.u32()
         reader = readers.get(sub)
         if reader is None:
