@@ -35,6 +35,7 @@ from engine.types import (
     RecType,
     SubType,
     TableType,
+    exact,
     func_deftype,
     ref,
 )
@@ -264,7 +265,7 @@ ARROWS: list[tuple[str, tuple[Any, ...], Arrow]] = [
     ("global.set", (1,), Arrow((F32,), ())),
     ("ref.null", (EXTERNREF.heap,), Arrow((), (EXTERNREF,))),
     ("ref.null", (1,), Arrow((), (ref(True, func_deftype(BINARY)),))),
-    ("ref.func", (1,), Arrow((), (ref(False, func_deftype(NULLARY)),))),
+    ("ref.func", (1,), Arrow((), (ref(False, exact(func_deftype(NULLARY))),))),
     ("table.get", (1,), Arrow((I64,), (FUNCREF,))),
     ("table.set", (2,), Arrow((I32, EXTERNREF), ())),
     ("table.size", (3,), Arrow((), (I64,))),
