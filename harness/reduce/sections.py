@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.matching import map_subtype, map_valtype
 from engine.module import Active, Code, Elem, Export, FuncImport, In, Module
-from engine.types import GlobalType, MemType, RecType, TableType, TagType
+from engine.types import ExactType, GlobalType, MemType, RecType, TableType, TagType, exact
 from harness.reduce.bodies import map_imms
 
 if TYPE_CHECKING:
@@ -150,6 +150,8 @@ def _lowered(value: Any, lower: Callable[[int], int]) -> Any:
         return lower(value)
     if isinstance(value, tuple):
         return tuple([_lowered(part, lower) for part in value])
+    if isinstance(value, ExactType):
+        return exact(_lowered(value.heap, lower))
     return map_valtype(value, lambda h: lower(h) if isinstance(h, int) else h)
 
 

@@ -13,7 +13,9 @@ from engine.execution.calls import invoke
 from engine.execution.instantiate import instantiate
 from engine.instructions import TABLE
 from engine.instructions.model import Control
+from engine.module import FuncImport
 from engine.runtime.store import Config, Store
+from engine.text.parser import parse
 from engine.text.printer import print_module
 from engine.validation import validate
 from engine.validation.context import Context
@@ -305,3 +307,19 @@ def test_a_type_goes_out_of_its_group_and_every_index_above_it_moves_down():
     validate(decode(encode(smaller)))
     assert [len(rec.subtypes) for rec in smaller.types] == [2, 1, 1]
     assert size_of_space(smaller, "type") == 4
+
+
+def test_exact_types_and_descriptors_move_down_too():
+    module = parse("""(module
+        (type (struct))
+        (rec (type $a (sub (descriptor $b) (struct))) (type $b (sub (describes $a) (struct))))
+        (type $f (func (param (ref (exact $a)))))
+        (import "" "" (func (exact (type $f))))
+        (func (local (ref null (exact $b))) (drop (ref.test (ref (exact $a)) (ref.null (exact $b))))))""")
+    smaller = decode(encode(remove(module, "type", 0)))
+    validate(smaller)
+    assert smaller.imports[0].desc == FuncImport(2, True)
+    assert print_module(smaller).count("(exact 1)") == 2
+    for used in (0, 1, 2):
+        with pytest.raises(Used):
+            remove(smaller, "type", used)
