@@ -42,6 +42,7 @@ class StateSession(Session):
     api: Api
     context: int
     values: Values
+    cell: ctypes.Array[ctypes.c_char]  # for one value at a time
 
     def _export(self, step: Step, *kinds: int) -> Export:
         exports = self.instance(step["instance"])
