@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from engine.features import GC, SIMD
+from engine.features import BULK_MEMORY, FUNCTION_REFERENCES, GC, REFERENCE_TYPES, SIMD
 from engine.instructions.model import Region
 from engine.matching import close_rectype, matches
 from engine.module import In
@@ -51,6 +51,7 @@ __all__ = ["ABSTRACT", "LENGTHS", "Heap", "castable", "operands"]
 
 ABSTRACT: tuple[RefType, ...] = (ANYREF, *(ref(True, heap) for heap in (EQ, I31, STRUCT, ARRAY)))
 LENGTHS = (4, 8, 5, 6, 8, 7, 4, 16, 5, 1, 9, 0)
+_NEEDED = {GC, FUNCTION_REFERENCES, REFERENCE_TYPES, BULK_MEMORY}
 _I31 = (0, 1, 0x3FFF_FFFF, 0x4000_0000, 0x7FFF_FFFF, 0xFFFF_FFFF)
 _NUMBERS: tuple[StorageType, ...] = (I32, I64, F32, F64, I8, I16)
 
@@ -62,7 +63,7 @@ class Heap:
         self.groups: list[RecType] = []
         self.types: list[DefType] = []
         self.values: tuple[RefType, ...] = ()
-        if GC not in profile.features or not source.chance(profile.heap_percent):
+        if not _NEEDED.issubset(profile.features) or not source.chance(profile.heap_percent):
             return
         with source.span("types"):
             subtypes = _subtypes(source, SIMD in profile.features)
