@@ -5,7 +5,7 @@ i32 i64        int, unsigned: ``0 <= i < 2**n`` everywhere; ``numerics.ints.sign
 f64            float; a Python float keeps all 64 bits through moves, negation, ``abs`` and ``copysign``
 f32            float holding the exact value; a NaN is widened *by bits*: sign, then payload shifted by 29
 v128           bytes, 16 of them, as in memory
-references     None for null of any type; a ``FuncInst``, ``HostFunc`` or ``ExternRef`` object otherwise
+references     None for null of any type; an int, unsigned, for an i31; else an object of ``engine.runtime``
 =============  ==========================================================================================
 
 An f32 NaN must never pass through a C conversion between float and double: that sets the quiet bit.  Hence the
