@@ -57,12 +57,14 @@ _NUMBERS: tuple[StorageType, ...] = (I32, I64, F32, F64, I8, I16)
 
 
 class Heap:
-    """``types`` are the closed types by type index, ``values`` the reference types that values may have."""
+    """``types`` are the closed types by type index, ``values`` the reference types that values may have, ``functions``
+    the indices of function types that have a subtype or are one."""
 
     def __init__(self, source: Source, profile: Profile) -> None:
         self.groups: list[RecType] = []
         self.types: list[DefType] = []
         self.values: tuple[RefType, ...] = ()
+        self.functions: list[int] = []
         if not _NEEDED.issubset(profile.features) or not source.chance(profile.heap_percent):
             return
         with source.span("types"):

@@ -279,7 +279,7 @@ class Palette:
             narrow = c.view()
             narrow.types = c.types[: len(heap.types)]  # the others are function types
             options += list_options(rows.heap, narrow)
-            for x in range(len(heap.types)):
+            for x in (*range(len(heap.types)), *heap.functions):
                 options += list_options(rows.casts, c, [(x,)])
         found = _Sorted(options, rows.shared(c), tuple(dict.fromkeys((*VALUES, *ABSTRACT, *heap.values))))
         self.producers, self.leaves, self.effects = found.producers, found.leaves, found.effects

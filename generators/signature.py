@@ -20,6 +20,7 @@ from engine.features import (
     THREADS,
 )  # fmt: skip
 from engine.instructions.model import Region
+from engine.matching import matches_heap
 from engine.module import Active, Data, Elem, Export, FuncImport, Global, Import, In, Module, Passive, Table
 from engine.types import (
     EXNREF,
@@ -78,6 +79,7 @@ class Signatures:
         self.funcs: list[int] = []  # type index by function index, imports first
         self.flags: list[str] = []  # by function index: plain, guarded or leaf
         self._choose_functions()
+        self._choose_subtypes()
         self.plain_types = len(self.functypes)
         self.tags = choose_tags(source, profile, self.choose_valtype)
         for ts in self.tags:
@@ -153,6 +155,18 @@ class Signatures:
             self.start = len(self.funcs)
             self.funcs.append(self._typeidx(FuncType((), ())))
             self.flags.append("plain")
+
+    def _choose_subtypes(self) -> None:
+        """Give some functions a type of their own, a subtype of what they had; not what host functions have."""
+        self.supers: dict[int, int] = {}
+        hosts = set(self.funcs[: self.imported])
+        for x in range(self.imported, len(self.funcs)) if self.heap.types else ():
+            typeidx = self.funcs[x]
+            if typeidx not in hosts and self.source.chance(25):
+                self.functypes.append(self.functype(x))
+                self.funcs[x] = len(self.heap.types) + len(self.functypes) - 1
+                self.supers[self.funcs[x]] = typeidx
+        self.heap.functions = sorted({*self.supers, *self.supers.values()})
 
     def _choose_memories(self) -> None:
         source = self.source
@@ -313,7 +327,7 @@ class Signatures:
         assert isinstance(t, RefType)
         own = range(self.imported, len(self.funcs))
         found = [x for x in own if x != self.start and self.flags[x] != "plain"]
-        return [x for x in found if self.context.funcs[x] is t.heap]
+        return [x for x in found if matches_heap(self.context.funcs[x], t.heap)]
 
     def stores(self, t: NumType | VecType) -> list[Option]:
         """Return the options that store a whole ``t`` in a memory that has room for some of them."""
@@ -344,10 +358,17 @@ class Signatures:
         for elem in self.elems:
             if isinstance(elem.mode, Active) and elem.mode.index == table:
                 base = elem.mode.offset[0].imms[0]
-                found += [base + k for k, e in enumerate(elem.init) if self.funcs[e[0].imms[0]] == typeidx]
+                fitting = (typeidx, *[sub for sub, super_ in self.supers.items() if super_ == typeidx])
+                found += [base + k for k, e in enumerate(elem.init) if self.funcs[e[0].imms[0]] in fitting]
         return found
 
     # -- the module
+
+    def _subtype(self, y: int, t: FuncType) -> SubType:
+        """Return the ``y``-th function type, with its supertype if it has one, and open if it is one."""
+        x = len(self.heap.types) + y
+        supers = (self.supers[x],) if x in self.supers else ()
+        return SubType(x not in self.supers.values(), supers, self._open(t))
 
     def _open(self, t: FuncType) -> FuncType:
         return FuncType(tuple(map(self.heap.open, t.params)), tuple(map(self.heap.open, t.results)))
@@ -362,7 +383,7 @@ class Signatures:
         exports.append(Export("work", "global", self.work))
         open_ = self.heap.open
         return Module(
-            types=(*self.heap.groups, *(RecType((SubType(True, (), self._open(t)),)) for t in self.functypes)),
+            types=(*self.heap.groups, *(RecType((self._subtype(y, t),)) for y, t in enumerate(self.functypes))),
             imports=tuple(self.imports),
             funcs=tuple(self.funcs[self.imported :]),
             tables=tuple(Table(replace(t, reftype=open_(t.reftype))) for t in self.tables),
