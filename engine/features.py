@@ -23,10 +23,19 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Feature:
-    """A proposal: its name in reports, and what it adds.  Each exists once, also for a pickle: identity is equality."""
+    """A proposal: its name in reports, what it adds, and its repository.
+
+    Each exists once, also for a pickle: identity is equality.
+    """
 
     name: str
     adds: str
+    repository: str = ""  # where that is not the name
+
+    @property
+    def link(self) -> str:
+        """Return where the proposal is, or was before the standard took it in."""
+        return f"https://github.com/WebAssembly/{self.repository or self.name}"
 
     def __repr__(self) -> str:
         return self.name
@@ -35,13 +44,15 @@ class Feature:
         return _named, (self.name,)
 
 
-MVP = Feature("mvp", "the first release")
-MUTABLE_GLOBALS = Feature("mutable-globals", "import and export of mutable globals")
-SIGN_EXTENSION = Feature("sign-extension", "i32.extend8_s and its family")
-SATURATING_FLOAT = Feature("saturating-float-to-int", "trunc_sat conversions that never trap")
+MVP = Feature("mvp", "the first release", "spec")
+MUTABLE_GLOBALS = Feature("mutable-globals", "import and export of mutable globals", "mutable-global")
+SIGN_EXTENSION = Feature("sign-extension", "i32.extend8_s and its family", "sign-extension-ops")
+SATURATING_FLOAT = Feature(
+    "saturating-float-to-int", "trunc_sat conversions that never trap", "nontrapping-float-to-int-conversions"
+)
 MULTI_VALUE = Feature("multi-value", "several results, block parameters")
 REFERENCE_TYPES = Feature("reference-types", "funcref and externref values, several tables, table instructions")
-BULK_MEMORY = Feature("bulk-memory", "memory and table copy, fill, init; passive segments")
+BULK_MEMORY = Feature("bulk-memory", "memory and table copy, fill, init; passive segments", "bulk-memory-operations")
 SIMD = Feature("simd", "the 128-bit vector type and its instructions")
 EXTENDED_CONST = Feature("extended-const", "add, sub and mul in constant expressions")
 TAIL_CALL = Feature("tail-call", "return_call and its family")
@@ -49,8 +60,10 @@ MULTI_MEMORY = Feature("multi-memory", "several memories in a module")
 MEMORY64 = Feature("memory64", "64-bit memory addresses and table indices")
 FUNCTION_REFERENCES = Feature("function-references", "typed function references, call_ref, non-null types")
 GC = Feature("gc", "structs, arrays, i31, recursive types and casts")
-EXCEPTIONS = Feature("exceptions", "tags, throw, try_table, exnref")
-LEGACY_EXCEPTIONS = Feature("legacy-exceptions", "try, catch, delegate, rethrow: what try_table has superseded")
+EXCEPTIONS = Feature("exceptions", "tags, throw, try_table, exnref", "exception-handling")
+LEGACY_EXCEPTIONS = Feature(
+    "legacy-exceptions", "try, catch, delegate, rethrow: what try_table has superseded", "exception-handling"
+)
 RELAXED_SIMD = Feature("relaxed-simd", "vector instructions with a set of allowed results")
 THREADS = Feature("threads", "shared memories and atomic instructions")
 CUSTOM_PAGE_SIZES = Feature("custom-page-sizes", "memories with pages of one byte")
@@ -59,11 +72,13 @@ CUSTOM_DESCRIPTORS = Feature("custom-descriptors", "structures that describe the
 
 FeatureSet = frozenset[Feature]
 
+# The standard by its versions: 1.0 of 2019, 2.0 of 2022, 3.0 of 2025.  Each has all of the one before.
 WASM_1: FeatureSet = frozenset({MVP, MUTABLE_GLOBALS})
 WASM_2: FeatureSet = WASM_1 | {SIGN_EXTENSION, SATURATING_FLOAT, MULTI_VALUE, REFERENCE_TYPES, BULK_MEMORY, SIMD}
 WASM_3: FeatureSet = WASM_2 | {
     EXTENDED_CONST, TAIL_CALL, MULTI_MEMORY, MEMORY64, FUNCTION_REFERENCES, GC, EXCEPTIONS, RELAXED_SIMD,
 }  # fmt: skip
+# And the proposals that are not in it, or no longer.
 ALL: FeatureSet = WASM_3 | {LEGACY_EXCEPTIONS, THREADS, CUSTOM_PAGE_SIZES, WIDE_ARITHMETIC, CUSTOM_DESCRIPTORS}
 EXECUTED: FeatureSet = WASM_3 | {LEGACY_EXCEPTIONS, THREADS, CUSTOM_PAGE_SIZES, WIDE_ARITHMETIC, CUSTOM_DESCRIPTORS}
 # Without the proposal under which instructions of the standard have other types: what it rejects stays rejected.

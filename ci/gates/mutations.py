@@ -36,6 +36,7 @@ from engine.types import (
     PackType,
     RefType,
     VecType,
+    exact,
     ref,
 )
 from generators.source import Source
@@ -48,7 +49,10 @@ if TYPE_CHECKING:
 
 __all__ = ["join", "mutant", "neighbour", "split"]
 
-TYPE_BYTES = (0x7F, 0x7E, 0x7D, 0x7C, 0x7B, 0x70, 0x6F, 0x6E, 0x64, 0x63, 0x60, 0x5F, 0x5E, 0x50, 0x40, 0x69, 0x00)
+TYPE_BYTES = (
+    0x7F, 0x7E, 0x7D, 0x7C, 0x7B, 0x70, 0x6F, 0x6E, 0x69, 0x64, 0x63, 0x62, 0x60, 0x5F, 0x5E, 0x50, 0x4F, 0x4E, 0x4D,
+    0x4C, 0x40, 0x00,
+)  # fmt: skip
 INTEGERS = (0, 1, 2, 127, 128, 0x7FFF_FFFF, 0xFFFF_FFFF, 1 << 32, 1 << 35, (1 << 64) - 1, 1 << 64)
 OVERLONG = (b"\x80\x00", b"\x80\x80\x80\x80\x00", b"\xff\xff\xff\xff\x7f", b"\x80" * 10 + b"\x00", b"\xff" * 12)
 
@@ -250,7 +254,7 @@ def change_instruction(source: Source, module: Module) -> Module:
 
 
 TYPES = (I32, I64, F64, V128, FUNCREF, EXTERNREF, ref(False, FUNC), ref(True, STRUCT), ref(False, I31), ref(True, 0),
-         ref(False, 1))  # fmt: skip
+         ref(False, 1), ref(True, exact(0)))  # fmt: skip
 HEAPS = (FUNC, EXTERN, STRUCT, NONE, 0, 1)
 Path = tuple[Any, ...]
 

@@ -87,7 +87,7 @@ ODD = (
 def bases(seed: int) -> tuple[tuple[bytes, ...], ...]:
     """Return the texts that mutants start from, as tokens."""
     texts = list(SAMPLES)
-    for path in sorted(CONFORMANCE.glob("*.wast")):
+    for path in sorted(CONFORMANCE.rglob("*.wast")):
         subjects = [c.subject for c in read_script(path.read_bytes()).commands]
         texts += [s.data for s in subjects if isinstance(s, ModuleSource) and s.form != "binary"]
     profiles = list(PRESETS.values())

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from engine.module import Module
+    from engine.types import CompType
     from harness.wast.script import Script
     from oracles.outcome import Outcome
 
@@ -74,18 +75,33 @@ def _difference(ours: bytes, theirs: bytes) -> tuple[str, str]:
     if encode(_without_names(one)) == encode(_without_names(two)):
         return "both", "the same module; it names other things in the name section"
     more = two.types[len(one.types) :]
-    if two.types == one.types + more and set(more) <= set(one.types):
-        if more:
-            return "own", "a function type that is written out is the first alone in its group, however that is written"
-        if encode(_without_uses(one)) == encode(_without_uses(two)):
-            return "own", "a function type that is written out is final; theirs takes one that is open"
+    if more and two.types == one.types + more and set(more) <= set(one.types):
+        return "own", "a function type that is written out is the first alone in its group, however that is written"
+    if _takes_open_types(one, two):
+        return "own", "a function type that is written out is final; theirs takes one that is open"
     return "nobody", f"other modules, of {len(ours)} and {len(theirs)} bytes"
 
 
-def _without_uses(module: Module) -> Module:
-    """Return a module in which a function of type ``x`` is one of the first type with the same parameters, results."""
+def _takes_open_types(one: Module, two: Module) -> bool:
+    """Tell whether two modules differ only in that the second takes earlier, open types of the same shape."""
+    open_ = [sub.comp for rec in two.types for sub in rec.subtypes if not sub.final]
+    added = [sub for rec in one.types if rec not in two.types for sub in rec.subtypes]
+    return (
+        set(two.types) <= set(one.types)
+        and all(sub.final and not sub.supers and sub.comp in open_ for sub in added)
+        and _shapes(one) == _shapes(two)
+        and encode(_without_types(one)) == encode(_without_types(two))
+    )
+
+
+def _shapes(module: Module) -> list[CompType]:
+    """Return the parameters and results of each function."""
     comps = [sub.comp for rec in module.types for sub in rec.subtypes]
-    return replace(module, funcs=tuple([comps.index(comps[x]) for x in module.funcs]), elems=())
+    return [comps[x] for x in module.funcs]
+
+
+def _without_types(module: Module) -> Module:
+    return replace(module, types=(), funcs=(), elems=())
 
 
 def _without_names(module: Module) -> Module:

@@ -167,8 +167,10 @@ def test_named_sets_grow():
     assert [f.name for f in FEATURES.values()] == list(FEATURES)
 
 
-def test_every_feature_says_what_it_adds():
+def test_every_feature_says_what_it_adds_and_where_it_is_written():
     assert all(feature.adds for feature in ALL)
+    assert GC.link == "https://github.com/WebAssembly/gc"
+    assert LEGACY_EXCEPTIONS.link == EXCEPTIONS.link
 
 
 def test_rows_name_features_of_the_sets_that_they_are_in():
