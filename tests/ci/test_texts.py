@@ -67,3 +67,22 @@ def test_what_text_cannot_say_is_no_difference():
     empty_sections = b"\0asm\1\0\0\0\1\1\0\0\2\1a\3\1\0\0\2\1b"
     assert roundtrip.survives(empty_sections) == ""
     assert roundtrip.survives(encode(parse("(func (local i32 i32))"))) == ""
+
+
+CHANGED = '(func (param i32)) (global i32 (i32.const 0)) (elem func 0) (data "x") (memory 1) (data (i32.const 0) "")'
+
+
+@pytest.mark.parametrize(("old", "new"), [
+    ("param i32", "param i64"), ("global i32", "global (mut i32)"), ("i32.const 0) ", "i32.const 1) "),
+    ("elem func", "elem declare func"), ('"x"', '"y"'), ("memory 1", "memory 1 1"), ("param", "local"),
+])  # fmt: skip
+def test_modules_are_compared_part_by_part(old, new):
+    assert roundtrip.same(parse(CHANGED), parse(CHANGED))
+    assert not roundtrip.same(parse(CHANGED), parse(CHANGED.replace(old, new, 1)))
+
+
+def test_a_decoder_that_loses_something_is_a_failure(monkeypatch):
+    wasm = encode(parse("(func nop)"))
+    modules = [parse("(func nop)"), parse("(func)")]
+    monkeypatch.setattr(roundtrip, "decode", lambda data: modules.pop(0))
+    assert roundtrip.survives(wasm) == "decoding and encoding changes it"
