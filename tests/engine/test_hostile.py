@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ci.gates import material, mutants
+from ci.gates import material, mutants, mutations
 from engine import InvalidError, MalformedError, UnsupportedError, decode, encode, validate
 from engine.instructions.leb import s, u
 from engine.text.printer import print_module
@@ -120,7 +120,7 @@ def _starts(wasm: bytes) -> list[int]:
     starts, pos = [], 8
     while pos < len(wasm):
         starts.append(pos)
-        size, body = mutants.read_u(wasm, pos + 1)
+        size, body = mutations.read_u(wasm, pos + 1)
         pos = body + size
     return starts
 
