@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["WasmerAdapter", "WasmerSession", "adapter", "trap_outcome"]
 
+# Not exceptions: wasmer has them, but an uncaught one ends the program as a text without tag and payload.
 FEATURES = (
-    "bulk-memory", "exceptions", "extended-const", "multi-memory", "multi-value", "mutable-globals", "mvp",
+    "bulk-memory", "extended-const", "multi-memory", "multi-value", "mutable-globals", "mvp",
     "reference-types", "relaxed-simd", "saturating-float-to-int", "sign-extension", "simd", "threads",
 )  # fmt: skip
 _LATER = 3600  # seconds; the supervisor is earlier
