@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.features import COMPATIBLE, FeatureSet
+from engine.features import COMPATIBLE, EXTENDED_CONST, SIMD, WASM_2, FeatureSet
 
 __all__ = ["PRESETS", "Profile"]
 
@@ -59,6 +59,7 @@ PRESETS: dict[str, Profile] = {
     p.name: p
     for p in (
         Profile(name="standard"),
+        Profile(name="wasm-2", features=WASM_2 - {SIMD} | {EXTENDED_CONST}),
         Profile(name="module-nan", nan="module"),
         Profile(name="no-nan", nan="none"),
         Profile(
