@@ -30,6 +30,8 @@ RULES = [
     ("valid-subtype-final", "(type (sub (func))) (type (sub 0 (func)))",
      "(type (sub final (func))) (type (sub 0 (func)))",
      "sub type"),
+    ("valid-subtype-one", "(type (sub (struct))) (type (sub (struct))) (type (sub 1 (struct)))",
+     "(type (sub (struct))) (type (sub (struct))) (type (sub 0 1 (struct)))", "more than one supertype"),
     ("valid-subtype-kind", "(type (sub (func))) (type (sub 0 (func)))", "(type (sub (func))) (type (sub 0 (struct)))",
      "sub type"),
     ("match-functype-params", "(type (sub (func (param eqref)))) (type (sub 0 (func (param anyref))))",
@@ -154,6 +156,24 @@ RULES = [
     ("legacy-rethrow-label", "(func try nop catch_all rethrow 0 end)", "(func try nop catch_all rethrow 9 end)",
      "unknown label"),
     # the proposal of custom descriptors
+    ("descriptors-forward", "(rec (type (descriptor 1) (struct)) (type (describes 0) (struct)))",
+     "(rec (type (describes 1) (struct)) (type (descriptor 0) (struct)))", "forward use of described type"),
+    ("descriptors-sub",
+     """(rec (type (sub (descriptor 1) (struct))) (type (sub (describes 0) (struct))))
+     (rec (type (sub 0 (descriptor 3) (struct))) (type (sub 1 (describes 2) (struct))))""",
+     """(rec (type (sub (descriptor 1) (struct))) (type (sub (describes 0) (struct))))
+     (rec (type (sub 0 (descriptor 3) (struct))) (type (sub (describes 2) (struct))))""",
+     "descriptor type 3 does not match"),
+    ("descriptors-new",
+     "(type (struct)) (func (drop (struct.new 0)))",
+     "(rec (type (descriptor 1) (struct)) (type (describes 0) (struct))) (func (drop (struct.new 0)))",
+     "type with descriptor requires descriptor allocation"),
+    ("descriptors-new_desc",
+     """(rec (type (descriptor 1) (struct)) (type (describes 0) (struct)))
+     (func (drop (struct.new_desc 0 (struct.new 1))))""",
+     """(rec (type (descriptor 1) (struct)) (type (describes 0) (struct)))
+     (func (drop (struct.new_desc 1 (struct.new 1))))""",
+     "type without descriptor"),
     ("descriptors-pair", "(rec (type (descriptor 1) (struct)) (type (describes 0) (struct)))",
      "(rec (type (descriptor 1) (struct)) (type (struct)))", "not described by its descriptor"),
     ("descriptors-describes", "(rec (type (descriptor 1) (struct)) (type (describes 0) (struct)))",
