@@ -151,7 +151,7 @@ def tester(heap: HeapType) -> Callable[[Any], bool]:
 
 def matches_results(ts1: ResultType, ts2: ResultType) -> bool:
     """Spec: match-resulttype."""
-    return ts1 is ts2 or (len(ts1) == len(ts2) and all(map(matches, ts1, ts2)))
+    return ts1 == ts2 or (len(ts1) == len(ts2) and all(map(matches, ts1, ts2)))
 
 
 def matches_functype(t1: FuncType, t2: FuncType) -> bool:

@@ -1,4 +1,4 @@
-"""Does the judge notice when an expectation is wrong?  ``python -m ci.gates.comparer [DIR|ARCHIVE]``.
+"""Does the judge notice when an expectation is wrong?  ``python -m ci.gates.comparer [DIR|ARCHIVE] [--engine ID]``.
 
 Every command that passed is judged again under expectations that differ a little: another bit of a number, another sign
 of a NaN's class, one lane, a null for a reference, another count, another phrase, another kind of assertion.  Each of
@@ -7,6 +7,7 @@ these mutants must fail.  The default is the installed official suite.
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections import Counter
 from dataclasses import replace
@@ -120,15 +121,19 @@ def survivors(runner: ScriptRunner, file: SuiteFile) -> tuple[Counter[str], list
 
 def main() -> int:
     """Judge the mutants of every script; return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser.add_argument("suite", nargs="?", type=Path, metavar="DIR|ARCHIVE")
+    parser.add_argument("--engine", default="wasmtime", metavar="ID", help="whose passes are judged again")
+    args = parser.parse_args()
     manifest = load_manifest()
     try:
-        files = load_path(Path(sys.argv[1]), manifest) if len(sys.argv) > 1 else load_installed(manifest)
+        files = load_path(args.suite, manifest) if args.suite else load_installed(manifest)
     except SuiteError as e:
         print(f"comparer: {e}", file=sys.stderr)
         return 3
     made: Counter[str] = Counter()
     passed: list[str] = []
-    with ScriptRunner("wasmtime") as runner:
+    with ScriptRunner(args.engine) as runner:
         for file in files:
             more, alive = survivors(runner, file)
             made += more

@@ -116,13 +116,14 @@ class _Frame:
 class _Walker:
     """The two stacks, and the slow, obvious ways to pop from them."""
 
-    __slots__ = ("c", "frames", "newly_set", "unset", "vals")
+    __slots__ = ("c", "frames", "given", "newly_set", "tracked", "vals")
 
-    def __init__(self, c: Context, results: ResultType, unset: set[int] | None) -> None:
+    def __init__(self, c: Context, results: ResultType, tracked: int | None) -> None:
         self.c = c
         self.vals: list[Any] = []
         self.frames = [_Frame((), results, 0, None)]
-        self.unset = unset
+        self.tracked = tracked
+        self.given: set[int] = set()  # tracked locals with a value
         self.newly_set: list[tuple[int, int]] = []  # depth of the construct, local
 
     def pop(self, what: Instr) -> Any:
@@ -194,7 +195,7 @@ class _Walker:
                 shown = ", ".join([*map(str, rest[:8]), *["..."] * (len(rest) > 8)])
                 raise InvalidError(f"type mismatch: values remain on the stack at {row.name}: {shown}")
             vals += results
-        if self.unset is not None:
+        if self.given:
             self.forget_locals(len(self.frames))
         return frame
 
@@ -254,21 +255,19 @@ class _Walker:
         self.pop_types(default, row)
         self.diverge()
 
-    def track_local(self, row: Instr, x: int) -> None:
-        """Keep the set of locals without a value, which only non-nullable references can be (spec: valid-local)."""
-        unset = self.unset
-        if unset is None or x not in unset:
+    def track_local(self, row: Instr, x: int, t: ValType) -> None:
+        """Keep the set of locals with a value among those without a default one (spec: valid-local)."""
+        if self.tracked is None or x < self.tracked or type(t) is not RefType or t.null or x in self.given:
             return
         if Region.LOCAL in row.reads:
             raise InvalidError(f"uninitialized local {x}")
-        unset.discard(x)
+        self.given.add(x)
         self.newly_set.append((len(self.frames), x))
 
     def forget_locals(self, depth: int) -> None:
         """Count locals that were set inside the construct at ``depth`` as unset again."""
-        assert self.unset is not None
         while self.newly_set and self.newly_set[-1][0] >= depth:
-            self.unset.add(self.newly_set.pop()[1])
+            self.given.discard(self.newly_set.pop()[1])
 
 
 _CLAUSES: dict[Any, Callable[[_Walker, Instr, tuple[Any, ...]], None]] = {
@@ -355,14 +354,15 @@ def _of_index(c: Context, row: Instr, x: int, t: ValType | ResultType) -> Step:
 
 
 def check_body(
-    c: Context, body: Expr, results: ResultType, funcidx: int | None = None, unset: set[int] | None = None
+    c: Context, body: Expr, results: ResultType, funcidx: int | None = None, tracked: int | None = None
 ) -> None:
     """Check an expression whose locals and outermost label ``c`` has, and which must yield ``results``.
 
-    ``unset`` holds the locals that have no default value.  Errors carry the function and the offset of the instruction.
+    Locals from index ``tracked`` on may lack a default value, none does if it is None.  Errors carry the function and
+    the offset of the instruction.
     Spec: valid-expr.
     """
-    walker = _Walker(c, results, unset)
+    walker = _Walker(c, results, tracked)
     vals, frames, labels, locals_, mems = walker.vals, walker.frames, c.labels, c.locals, c.mems
     steps, lasting, arrows, index_arrows, bindings = _steps, _lasting, c.arrows, c.index_arrows, c.bindings
     locals_end, mems_end = len(locals_), len(mems)
@@ -381,8 +381,8 @@ def check_body(
                     key = row, t
                     step = lasting.get(key) or index_arrows.get(key) or _of_index(c, row, x, t)
                     _, pops, n, pushes, diverges = step
-                    if unset:
-                        walker.track_local(row, x)
+                    if tracked is not None:
+                        walker.track_local(row, x, t)
                 elif how == ACCESS:
                     align, start, x = imms[0]
                     key = (row, align, mems[x].addrtype) if x < mems_end and start < LEAST_SPACE else None

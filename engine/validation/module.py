@@ -374,15 +374,5 @@ def _check_func(c: Context, x: int, code: Code) -> None:
         view = c.function(functype, code.locals)
     except WasmError as e:
         raise e.at(Where(x, None if code.offset < 0 else code.offset)) from None
-    check_body(view, code.body, functype.results, x, _without_default(functype, code))
-
-
-def _without_default(functype: FuncType, code: Code) -> set[int] | None:
-    """Return the locals that have no value until they are set, or None where there are none."""
-    unset: set[int] = set()
-    x = len(functype.params)
-    for n, t in code.locals:
-        if type(t) is RefType and not t.null:
-            unset.update(range(x, x + n))
-        x += n
-    return unset or None
+    has_all = all([type(t) is not RefType or t.null or not n for n, t in code.locals])
+    check_body(view, code.body, functype.results, x, None if has_all else len(functype.params))

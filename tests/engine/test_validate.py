@@ -420,6 +420,13 @@ def test_a_local_is_initialised_by_set_and_by_tee():
     )
 
 
+def test_very_many_locals_may_lack_a_value():
+    runs = b"\1" + b"\xd0\x86\x03" + b"\x64\x70"  # 50,000 of (ref func)
+    validate(decode(func(b"\x0b", runs)))
+    with pytest.raises(InvalidError, match="uninitialized local 49999"):
+        validate(decode(func(b"\x20\xcf\x86\x03\x1a\x0b", runs)))
+
+
 def test_globals_see_earlier_ones_only_with_garbage_collection():
     text = "(global i32 (i32.const 1)) (global i32 (global.get 0))"
     check(text, WASM_3)
