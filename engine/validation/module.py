@@ -374,5 +374,5 @@ def _check_func(c: Context, x: int, code: Code) -> None:
         view = c.function(functype, code.locals)
     except WasmError as e:
         raise e.at(Where(x, None if code.offset < 0 else code.offset)) from None
-    has_all = all([type(t) is not RefType or t.null or not n for n, t in code.locals])
+    has_all = all(type(t) is not RefType or t.null or not n for n, t in code.locals)
     check_body(view, code.body, functype.results, x, None if has_all else len(functype.params))
