@@ -6,6 +6,7 @@ written again with each integer as long as is wanted.  Sizes are integers too: t
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.features import EXECUTED
@@ -78,6 +79,7 @@ class _Nothing(list[Any]):
         """Forget the value."""
 
 
+@cache
 def _forgetful(features: FeatureSet, has_data_count: bool) -> Plan:
     """Return a plan under which a body is read by its reader alone."""
     p = make_plan(features, has_data_count)
