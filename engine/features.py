@@ -2,6 +2,7 @@
 
 A row of the instruction table and an immediate kind name the feature that introduced them; decoding and validation
 reject what is off.  ``EXECUTED`` is what this engine can run today: anything else raises ``UnsupportedError``.
+``COMPATIBLE`` is the default of whatever takes a set: the standard as it is, and what only adds to it.
 """
 
 from __future__ import annotations

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.binary import decode
 from engine.errors import WasmError
+from engine.features import EXECUTED
 from engine.instructions import TABLE
 from harness.compare import RULES
 
@@ -205,7 +206,7 @@ def _rows_of(plan: Plan) -> set[str]:
     names: set[str] = set()
     for data in plan.modules.values():
         try:
-            module = decode(data)
+            module = decode(data, EXECUTED)
         except WasmError:
             continue
         names.update(i.row.name for code in module.codes for i in code.body)

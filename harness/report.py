@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.binary import decode
 from engine.errors import WasmError
+from engine.features import EXECUTED
 from engine.text.printer import print_module
 from harness.compare import RULES, TOLERANCES, show_value
 
@@ -159,7 +160,7 @@ def renderings(case: Case) -> dict[str, str]:
 def module_text(wasm: bytes) -> str:
     """Return a module as text, or a comment that says why there is none."""
     try:
-        return print_module(decode(wasm))
+        return print_module(decode(wasm, EXECUTED))
     except WasmError as e:
         return f";; no text: {e}\n"
 

@@ -100,7 +100,7 @@ class Program:
         self.instance = str(self.plan.steps[first]["instance"])
         self.module = self._decoded(self.plan.steps[first])
         self.exports = {e.name: e for e in self.module.exports}
-        self.context = Context.of_module(self.module)
+        self.context = Context.of_module(self.module, EXECUTED)
         self.functions = self._numbered()
         self.driver = Driver(self.module, self.plan.limits, self.flavour)
         self.hosts = self._hosts(self.plan.steps[first])

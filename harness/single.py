@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.binary import decode
 from engine.errors import MalformedError, WasmError
+from engine.features import EXECUTED
 from engine.matching import top
 from engine.module import FuncImport
 from engine.types import FuncType, NumType, RefType
@@ -73,8 +74,8 @@ def plan_of_module(
 
 def _shape(wasm: bytes) -> _Shape | None:
     try:
-        module = decode(wasm)
-        context = Context.of_module(module)
+        module = decode(wasm, EXECUTED)
+        context = Context.of_module(module, EXECUTED)
         exports = {e.name: _functype(context, e.index) for e in module.exports if e.kind == "func"}
         return _Shape(exports, _imports(module, context))
     except (WasmError, IndexError):

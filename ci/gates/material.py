@@ -34,7 +34,7 @@ def scripted() -> tuple[bytes, ...]:
         for command in read_script(path.read_bytes()).commands:
             subject = command.subject
             if command.kind == "module" and isinstance(subject, ModuleSource):
-                wasm = subject.data if subject.form == "binary" else encode(parse(subject.data))
+                wasm = subject.data if subject.form == "binary" else encode(parse(subject.data, EXECUTED))
                 if len(wasm) > 8:
                     found.append(wasm)
     return tuple(found)

@@ -19,6 +19,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 from ci.gates.mutations import mutant
 from engine import InvalidError, MalformedError, UnsupportedError, decode, validate
+from engine.features import EXECUTED
 
 CHUNK = 500
 LIMIT_S = 1.0
@@ -29,7 +30,7 @@ def verdict(data: bytes) -> str:
     """Return what became of a module; a word with a colon is a failure."""
     start = time.process_time()
     try:
-        validate(decode(data))
+        validate(decode(data, EXECUTED), EXECUTED)
         word = "accepted"
     except (MalformedError, InvalidError, UnsupportedError) as e:
         word = type(e).__name__.removesuffix("Error").lower()
@@ -78,7 +79,7 @@ def main() -> int:
     if args.only is not None:
         data = mutant(args.seed, args.only)
         print(data.hex())
-        validate(decode(data))
+        validate(decode(data, EXECUTED), EXECUTED)
         return 0
     counts, failures = run(args.seed, args.count, args.jobs)
     print(", ".join(f"{n} {word}" for word, n in sorted(counts.items())), f"and {len(failures)} failures")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from engine import UnsupportedError, decode, encode, parse, print_module
 from engine.binary.sections import SECTIONS
 from engine.errors import WasmError
+from engine.features import EXECUTED
 from engine.module import Active, Code, Data, Elem, Global, In, Module, Table
 from engine.text.parser.annotations import FIRST, Placed, settle
 from engine.text.parser.fields import runs
@@ -35,12 +36,12 @@ __all__ = ["main", "survives"]
 
 def survives(wasm: bytes) -> str:
     """Return why a module is not the same after printing and parsing, or nothing; raise its error if malformed."""
-    module = decode(wasm)
+    module = decode(wasm, EXECUTED)
     canonical = encode(module)
-    if not same(decode(canonical), module):
+    if not same(decode(canonical, EXECUTED), module):
         return "decoding and encoding changes it"
     try:
-        again = parse(print_module(module), names=False)
+        again = parse(print_module(module), EXECUTED, names=False)
     except UnsupportedError as e:
         return "" if "locals" in e.feature else str(e)
     except WasmError as e:

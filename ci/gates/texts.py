@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine import MalformedError, TextError, UnsupportedError, decode, encode, parse, print_module
+from engine.features import EXECUTED
 from engine.instructions import TABLE
 from engine.text.lexer import Source as Text
 from generators.module import generate
@@ -93,7 +94,7 @@ def bases(seed: int) -> tuple[tuple[bytes, ...], ...]:
     profiles = list(PRESETS.values())
     for i in range(GENERATED):
         wasm = generate(Source.fresh("text base", seed, i), profiles[i % len(profiles)]).wasm
-        texts.append(print_module(decode(wasm)).encode())
+        texts.append(print_module(decode(wasm, EXECUTED)).encode())
     cut = []
     for text in texts:
         tokens = Text(text)
@@ -186,7 +187,7 @@ def mutant(seed: int, i: int) -> bytes:
 def check(text: bytes) -> str:
     """Parse a text and return what became of it; whatever escapes is a failure."""
     try:
-        module = parse(text)
+        module = parse(text, EXECUTED)
     except TextError as e:
         return e.message.partition(":")[0].partition(" at line")[0].split(" $")[0]
     except (MalformedError, UnsupportedError) as e:
@@ -194,14 +195,14 @@ def check(text: bytes) -> str:
             raise AssertionError(f"no place: {e}") from e
         return type(e).__name__
     wasm = encode(module)
-    if encode(decode(wasm)) != wasm:
+    if encode(decode(wasm, EXECUTED)) != wasm:
         raise AssertionError("decoding and encoding gives another module")
     try:
         printed = print_module(module)
     except UnsupportedError:
         return "accepted, too many locals to print"
-    module.data_count = decode(wasm).data_count
-    if encode(parse(printed, names=False)) != wasm:
+    module.data_count = decode(wasm, EXECUTED).data_count
+    if encode(parse(printed, EXECUTED, names=False)) != wasm:
         raise AssertionError("printing and parsing gives another module")
     return "accepted"
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import MalformedError
-from engine.features import EXECUTED
+from engine.features import COMPATIBLE
 from engine.instructions.leb import u
 from engine.module import Custom, Module
 
@@ -33,7 +33,7 @@ MAGIC, VERSION = b"\0asm", b"\1\0\0\0"
 _PLACE = {section.id: place for place, section in enumerate(SECTIONS)}
 
 
-def decode(data: bytes, features: FeatureSet = EXECUTED) -> Module:
+def decode(data: bytes, features: FeatureSet = COMPATIBLE) -> Module:
     """Return the module that the bytes are, or raise ``MalformedError`` or ``UnsupportedError`` with an offset.
 
     Spec: binary-module.

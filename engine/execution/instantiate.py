@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.errors import EngineBug, LinkError
 from engine.execution.calls import invoke
+from engine.features import EXECUTED
 from engine.instructions.model import Effect
 from engine.matching import matches_extern
 from engine.module import Active, Declare, FuncImport
@@ -50,7 +51,7 @@ def instantiate(store: Store, module: Module, imports: Sequence[ExternVal] = ())
     Raises LinkError for imports that do not match, ExhaustionError where a limit of the store is below what the module
     asks for, and whatever the segments and the start function raise.
     """
-    context = module.context or Context.of_module(module)
+    context = module.context or Context.of_module(module, EXECUTED)
     _check_imports(module, context, imports)
     instance = store.alloc_module(module, context)
     _allocate(store, instance, imports)

@@ -12,7 +12,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any, overload
 
 from engine.errors import InvalidError
-from engine.features import CUSTOM_DESCRIPTORS, EXECUTED
+from engine.features import COMPATIBLE, CUSTOM_DESCRIPTORS
 from engine.matching import close_rectype, close_valtype, closed_heaptype
 from engine.module import FuncImport
 from engine.types import FuncType, GlobalType, MemType, NumType, RefType, TableType, TagType, exact, ref
@@ -70,7 +70,7 @@ class Context:
     slots, so that a view is one copy of a dictionary.
     """
 
-    def __init__(self, features: FeatureSet = EXECUTED) -> None:
+    def __init__(self, features: FeatureSet = COMPATIBLE) -> None:
         self.features = features
         self.gate = Gate(features)
         self.types: list[DefType] = []
@@ -95,7 +95,7 @@ class Context:
         self.bindings: dict[Any, Any] = {}
 
     @classmethod
-    def of_module(cls, module: Module, features: FeatureSet = EXECUTED) -> Context:
+    def of_module(cls, module: Module, features: FeatureSet = COMPATIBLE) -> Context:
         """Return the context of a module: everything it defines and imports, types closed."""
         c = cls(features)
         each = module.each

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from engine.errors import InvalidError, UnsupportedError, WasmError, Where
 from engine.features import (
     BULK_MEMORY,
+    COMPATIBLE,
     CUSTOM_DESCRIPTORS,
     CUSTOM_PAGE_SIZES,
     EXCEPTIONS,
-    EXECUTED,
     FUNCTION_REFERENCES,
     GC,
     MEMORY64,
@@ -67,7 +67,7 @@ MAX_MEMORIES = 100
 _FUNCTIONS = ref(False, FUNC)
 
 
-def validate(module: Module, features: FeatureSet = EXECUTED) -> None:
+def validate(module: Module, features: FeatureSet = COMPATIBLE) -> None:
     """Return if the module is valid with these features.
 
     Raises ``InvalidError``, or ``UnsupportedError`` for what only a feature outside of ``EXECUTED`` could explain and

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 import click
 
 from engine import features as known
-from engine.features import EXECUTED, FEATURES, MVP
+from engine.features import COMPATIBLE, FEATURES, MVP
 from harness.cli import Exit
 from harness.modules import judge, read_input
 
@@ -16,13 +17,16 @@ if TYPE_CHECKING:
 
 __all__ = ["validate"]
 
-_SETS: dict[str, FeatureSet] = {"wasm1": known.WASM_1, "wasm2": known.WASM_2, "wasm3": known.WASM_3}
+_SETS: dict[str, FeatureSet] = {
+    "wasm1": known.WASM_1, "wasm2": known.WASM_2, "wasm3": known.WASM_3, "compatible": COMPATIBLE, "all": known.ALL,
+}  # fmt: skip
+_NAMES = fill(", ".join(FEATURES), 78, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
 
 
 def _features(ctx: click.Context, param: click.Parameter, text: str | None) -> FeatureSet:
     """Return the features that a comma-separated list of names and sets stands for."""
     if text is None:
-        return EXECUTED
+        return COMPATIBLE
     found: set[known.Feature] = {MVP}
     for name in text.split(","):
         if name not in _SETS and name not in FEATURES:
@@ -33,19 +37,24 @@ def _features(ctx: click.Context, param: click.Parameter, text: str | None) -> F
 
 
 @click.command(
-    epilog="""\b
+    epilog=f"""\b
 Examples:
   wfuzz validate add.wasm
   wfuzz validate *.wasm *.wat
   wfuzz validate add.wat --features wasm1
   wfuzz validate add.wat --features wasm2,tail-call
+  wfuzz validate exact.wat --features all
+Sets: wasm1, wasm2, wasm3 are the standard by its versions; compatible is wasm3 and the proposals that leave its rules
+as they are; all has custom-descriptors too, under which br_on_cast and br_on_cast_fail have other types.
+Features:
+{_NAMES}
 Exit status: 0 if all are valid, 1 if one is malformed or invalid, 5 if one needs a feature that is not executed.
 """
 )
 @click.argument("files", nargs=-1, required=True, metavar="FILE|- ...")
 @click.option(
     "--features", callback=_features, metavar="NAME,...",
-    help="What modules may use: features, or wasm1, wasm2, wasm3.  [default: all that is executed]",
+    help="What modules may use: features, or the sets wasm1, wasm2, wasm3, compatible, all.  [default: compatible]",
 )  # fmt: skip
 def validate(files: tuple[str, ...], features: FeatureSet) -> int:
     """Say of each module, in binary or text form, whether it is valid; where it is not, where and why."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from engine.binary import decode
 from engine.errors import WasmError
-from engine.features import FEATURES
+from engine.features import EXECUTED, FEATURES
 from generators.module import generate
 from generators.profile import PRESETS
 from harness.case import Case, Finding
@@ -44,7 +44,7 @@ def instructions_of(plan: Plan) -> int:
     total = 0
     for wasm in plan.modules.values():
         try:
-            total += count_instructions([code.body for code in decode(wasm).codes])
+            total += count_instructions([code.body for code in decode(wasm, EXECUTED).codes])
         except WasmError:
             continue
     return total

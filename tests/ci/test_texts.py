@@ -33,7 +33,7 @@ def test_samples_are_accepted(text):
 
 @pytest.mark.parametrize("error", [KeyError("x"), RecursionError(), MemoryError(), MalformedError("no offset")])
 def test_an_escaped_exception_or_a_missing_place_is_a_failure(monkeypatch, error):
-    def broken(text):
+    def broken(text, features):
         raise error
 
     monkeypatch.setattr(texts, "parse", broken)
@@ -59,7 +59,7 @@ def test_a_script_is_compared_and_every_disagreement_explained():
 
 
 def test_a_parser_that_changes_a_module_is_a_failure(monkeypatch):
-    monkeypatch.setattr(roundtrip, "parse", lambda text, names: decode(encode(parse("(memory 1)"))))
+    monkeypatch.setattr(roundtrip, "parse", lambda text, features, names: decode(encode(parse("(memory 1)"))))
     assert roundtrip.survives(encode(parse("(func)"))) == "its text is another module"
 
 
@@ -84,5 +84,5 @@ def test_modules_are_compared_part_by_part(old, new):
 def test_a_decoder_that_loses_something_is_a_failure(monkeypatch):
     wasm = encode(parse("(func nop)"))
     modules = [parse("(func nop)"), parse("(func)")]
-    monkeypatch.setattr(roundtrip, "decode", lambda data: modules.pop(0))
+    monkeypatch.setattr(roundtrip, "decode", lambda data, features: modules.pop(0))
     assert roundtrip.survives(wasm) == "decoding and encoding changes it"

@@ -54,21 +54,21 @@ BELOW = "(rec (type $c (sub $a (descriptor $d) (struct))) (type $d (sub $b (desc
 
 def made(fields: str, features=EXECUTED) -> Module:
     """Return the module of these fields, through its binary form."""
-    m = decode(encode(parse(f"(module {fields})")), features)
+    m = decode(encode(parse(f"(module {fields})", EXECUTED)), features)
     validate(m, features)
     return m
 
 
 def refuses(fields: str, phrase: str, features=EXECUTED) -> None:
     with pytest.raises(InvalidError, match=phrase):
-        validate(parse(f"(module {fields})"), features)
+        validate(parse(f"(module {fields})", EXECUTED), features)
 
 
 # -- types
 
 
 def closed() -> list:
-    return Context.of_module(parse(f"(module {PAIR} {BELOW} (type $f (func)))")).types
+    return Context.of_module(parse(f"(module {PAIR} {BELOW} (type $f (func)))", EXECUTED), EXECUTED).types
 
 
 def test_an_exact_type_is_below_its_own_type_and_what_is_above_it():
@@ -123,11 +123,11 @@ def test_forms_survive():
         (table 1 (ref null (exact $f)))
         (func (local (ref null (exact 70))) (drop (ref.test (ref (exact $a)) (ref.null (exact $c)))))
         """
-    m = parse(f"(module {text})")
+    m = parse(f"(module {text})", EXECUTED)
     data = encode(m)
-    read = decode(data)
+    read = decode(data, EXECUTED)
     assert (read.types, read.imports, encode(read)) == (m.types, m.imports, data)
-    assert encode(parse(print_module(read))) == data
+    assert encode(parse(print_module(read), EXECUTED)) == data
     assert m.imports == (Import("", "", FuncImport(7, True)), Import("", "", FuncImport(7)))
 
 
@@ -140,7 +140,7 @@ def test_binary_forms_are_malformed_without_the_feature(types):
         with pytest.raises(MalformedError) as caught:
             decode(data, features)
         assert caught.value.offset is not None
-    decode(data)
+    decode(data, EXECUTED)
 
 
 @pytest.mark.parametrize("types", [
@@ -149,7 +149,7 @@ def test_binary_forms_are_malformed_without_the_feature(types):
 ])  # fmt: skip
 def test_binary_forms_that_are_none(types):
     with pytest.raises(MalformedError) as caught:
-        decode(module(section(1, b"\1" + bytes.fromhex(types))))
+        decode(module(section(1, b"\1" + bytes.fromhex(types))), EXECUTED)
     assert caught.value.offset is not None
 
 
@@ -183,6 +183,24 @@ def test_what_the_feature_changes_is_off_without_it():
         assert CUSTOM_DESCRIPTORS in EXECUTED - COMPATIBLE
 
 
+def test_what_is_left_unsaid_is_the_standard():
+    text = "(module (func (result anyref) (br_on_cast 0 eqref anyref (unreachable))))"
+    m = parse(text)
+    assert decode(encode(m), EXECUTED) == decode(encode(m))
+    validate(m, EXECUTED)
+    for features in ((), (WASM_3,), (COMPATIBLE,)):
+        with pytest.raises(InvalidError, match="type mismatch: cast"):
+            validate(m, *features)
+    assert Context().features == Context.of_module(m).features == COMPATIBLE
+    for text in (f"(module {PAIR})", "(module (func ref.get_desc 0))"):
+        with pytest.raises(MalformedError):
+            decode(encode(parse(text, EXECUTED)))
+    with pytest.raises(MalformedError, match="unknown operator"):
+        parse("(module (func ref.get_desc 0))")
+    with pytest.raises(InvalidError, match="needs custom-descriptors"):
+        validate(parse(f"(module {PAIR})"))
+
+
 @pytest.mark.parametrize("what", ["(struct.new_default $t)", "(ref.func $f)"])
 def test_what_is_made_is_exact_where_there_are_exact_types(what):
     fields = f"(type $t ({'struct' if 'struct' in what else 'func'})) (func $f {'(type $t)' if 'func' in what else ''})"
@@ -206,7 +224,7 @@ def test_a_chain_of_descriptors_may_be_long():
     n = 3_000
     clauses = [(f"(describes {x - 1})" if x else "") + (f"(descriptor {x + 1})" if x + 1 < n else "") for x in range(n)]
     m = made("(rec " + " ".join(f"(type {clause} (struct))" for clause in clauses) + ")")
-    assert decode(encode(m)) == m
+    assert decode(encode(m), EXECUTED) == m
 
 
 def test_built_modules_are_checked_too():
@@ -216,7 +234,7 @@ def test_built_modules_are_checked_too():
         (SubType(True, (), StructType(()), -1), "outside rec group"),
     ):
         with pytest.raises(InvalidError, match=phrase):
-            validate(Module(types=(RecType((sub,)),)))
+            validate(Module(types=(RecType((sub,)),)), EXECUTED)
 
 
 @pytest.mark.parametrize(("body", "phrase"), [
@@ -228,10 +246,10 @@ def test_built_modules_are_checked_too():
     ([("unreachable",), ("ref.cast_desc_eq", ExactType(1))], "does not have a descriptor"),
 ])  # fmt: skip
 def test_bodies_that_do_not_fit(body, phrase):
-    types = parse(f"(module {PAIR} (type (func)))").types
+    types = parse(f"(module {PAIR} (type (func)))", EXECUTED).types
     instrs = (*(In(TABLE.by_name[name], tuple(imms)) for name, *imms in body), In(TABLE.by_name["end"]))
     with pytest.raises(InvalidError, match=phrase):
-        validate(Module(types=types, funcs=(2,), codes=(Code((), instrs),)))
+        validate(Module(types=types, funcs=(2,), codes=(Code((), instrs),)), EXECUTED)
 
 
 # -- execution

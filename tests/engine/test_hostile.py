@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from ci.gates import material, mutants, mutations
 from engine import InvalidError, MalformedError, UnsupportedError, decode, encode, validate
+from engine.features import EXECUTED
 from engine.instructions.leb import s, u
 from engine.text.printer import print_module
 from tests.support.binary import HEADER, func, module, section
@@ -21,7 +22,7 @@ ERRORS = (MalformedError, InvalidError, UnsupportedError)
 def judge(data: bytes) -> str:
     """Return what became of a module; anything but a typed error escapes."""
     try:
-        validate(decode(data))
+        validate(decode(data, EXECUTED), EXECUTED)
     except ERRORS as e:
         assert not isinstance(e, MalformedError) or e.offset is not None
         return type(e).__name__
@@ -155,13 +156,13 @@ def test_mutants_get_a_typed_verdict(half):
 def test_what_is_accepted_can_be_written_and_read_again():
     for i in range(800):
         try:
-            m = decode(mutants.mutant(6, i))
-            validate(m)
+            m = decode(mutants.mutant(6, i), EXECUTED)
+            validate(m, EXECUTED)
         except ERRORS:
             continue
         data = encode(m)
-        assert encode(decode(data)) == data
-        validate(decode(data))
+        assert encode(decode(data, EXECUTED)) == data
+        validate(decode(data, EXECUTED), EXECUTED)
 
 
 def test_operands_by_the_thousand_are_bounded():

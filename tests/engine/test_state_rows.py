@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import InvalidError, Trap, TrapKind
+from engine.features import EXECUTED
 from engine.instructions import TABLE, control, memory, reference, table, variable
 from engine.instructions.immediates import MemArg
 from engine.instructions.model import Effect, Region
@@ -232,7 +233,8 @@ def context(**more: Any) -> Context:
             globals=(Global(GlobalType(False, V128), ()), Global(GlobalType(True, F32), ())),
             elems=(Elem(FUNCREF, (), Passive()), Elem(EXTERNREF, (), Passive())),
             datas=(Data(b"", Passive()),),
-        )
+        ),
+        EXECUTED,
     ).function(BINARY, [(1, F32)])
     c.labels = [(I64,), (F32, F64)]
     c.refs = {1}

@@ -11,6 +11,7 @@ from engine.errors import InvalidError, WasmError
 from engine.execution.build import Build
 from engine.execution.calls import invoke
 from engine.execution.instantiate import instantiate
+from engine.features import EXECUTED
 from engine.instructions import TABLE
 from engine.instructions.model import Control
 from engine.module import FuncImport
@@ -310,14 +311,17 @@ def test_a_type_goes_out_of_its_group_and_every_index_above_it_moves_down():
 
 
 def test_exact_types_and_descriptors_move_down_too():
-    module = parse("""(module
+    module = parse(
+        """(module
         (type (struct))
         (rec (type $a (sub (descriptor $b) (struct))) (type $b (sub (describes $a) (struct))))
         (type $f (func (param (ref (exact $a)))))
         (import "" "" (func (exact (type $f))))
-        (func (local (ref null (exact $b))) (drop (ref.test (ref (exact $a)) (ref.null (exact $b))))))""")
-    smaller = decode(encode(remove(module, "type", 0)))
-    validate(smaller)
+        (func (local (ref null (exact $b))) (drop (ref.test (ref (exact $a)) (ref.null (exact $b))))))""",
+        EXECUTED,
+    )
+    smaller = decode(encode(remove(module, "type", 0)), EXECUTED)
+    validate(smaller, EXECUTED)
     assert smaller.imports[0].desc == FuncImport(2, True)
     assert print_module(smaller).count("(exact 1)") == 2
     for used in (0, 1, 2):

@@ -59,7 +59,7 @@ def test_every_executed_row_stands_in_a_script(runners):
             if command.kind != "module" or not isinstance(command.subject, ModuleSource):
                 continue
             try:
-                module = decode(binaries.get(f"m{i}", command.subject.data))
+                module = decode(binaries.get(f"m{i}", command.subject.data), EXECUTED)
             except WasmError:
                 continue
             met |= {instruction.row.name for code in module.codes for instruction in code.body}

@@ -117,6 +117,19 @@ def test_features_may_be_chosen(here):
     assert (status, "'nonsense' is no feature" in message) == (Exit.USAGE, True)
 
 
+def test_sets_of_features_have_names(here):
+    (here / "cast.wat").write_text("(func (result anyref) (br_on_cast 0 eqref anyref (unreachable)))")
+    for args in ((), ("--features", "wasm3"), ("--features", "compatible")):
+        status, output = run("validate", "cast.wat", *args)
+        assert (status, "type mismatch: cast" in output) == (Exit.FINDINGS, True)
+    for names in ("all", "compatible,custom-descriptors"):
+        assert run("validate", "cast.wat", "--features", names)[0] == Exit.CLEAN
+    (here / "exact.wat").write_text("(rec (type (descriptor 1) (struct)) (type (describes 0) (struct)))")
+    assert run("validate", "exact.wat")[0] == Exit.FINDINGS
+    assert run("wasm", "exact.wat")[0] == run("wat", "exact.wasm")[0] == Exit.CLEAN
+    assert run("validate", "exact.wasm", "--features", "all")[0] == Exit.CLEAN
+
+
 @pytest.mark.parametrize("command", ["wat", "wasm", "validate"])
 def test_files_that_cannot_be_read(here, command):
     assert run(command, "none.wat") == (Exit.USAGE, "none.wat does not exist")

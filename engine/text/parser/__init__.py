@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.binary import decode
-from engine.features import EXECUTED
+from engine.features import COMPATIBLE
 from engine.text.lexer import Kind, Source
 
 from .fields import ModuleReader
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["parse"]
 
 
-def parse(text: str | bytes, features: FeatureSet = EXECUTED, *, names: bool = True) -> Module:
+def parse(text: str | bytes, features: FeatureSet = COMPATIBLE, *, names: bool = True) -> Module:
     """Return the module that a text is: ``(module ...)``, its fields alone, or its binary or quoted form.
 
     Raises ``MalformedError``, nearly always as ``TextError`` with line and column, or ``UnsupportedError``.  Offsets
