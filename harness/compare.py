@@ -12,7 +12,8 @@ shown.  A crash is never excused: it is a finding even after the states have par
 Rules.  R1: values have the declared count and types.  R2: values are equal bit for bit.  R3: outcomes are of one kind.
 R4: traps are of one class.  R5: every memory page, table slot and global is equal after every step, and so is the
 trace of host calls.  R6: a limited run is a prefix.  R7: the order above.  R10: both engines accept a module or neither
-does.  R12: an engine agrees with itself (``harness.runner`` makes such verdicts).
+does.  R12: an engine agrees with itself (``harness.runner`` makes such verdicts).  R13: where a relaxed instruction's
+result is returned as it is (``harness.relaxed``), each lane is an allowed one on both sides, in place of R2.
 
 Not compared, because no rule gives them a meaning across engines: wording of messages, times, the bytes an assembler
 chose, and the place of a trap.
@@ -21,10 +22,24 @@ chose, and the place of a trap.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from harness.relaxed import Probes, vector_bits
+from harness.show import (
+    Pair,
+    clip,
+    outcome_class,
+    outcome_pair,
+    pair,
+    show_call,
+    show_outcome,
+    show_value,
+    type_name,
+    value_class,
+    value_pair,
+)  # fmt: skip
 from oracles.outcome import (
-    Blocked,
     Crashed,
     Exhausted,
     HostError,
@@ -35,13 +50,13 @@ from oracles.outcome import (
     TimedOut,
     Trapped,
     Unsupported,
-)  # fmt: skip
-from oracles.plan import WIDTHS
+)
 from oracles.traps import merged
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from harness.relaxed import Lanes
     from oracles.outcome import Outcome
     from oracles.plan import Plan
 
@@ -60,6 +75,7 @@ RULES: dict[str, str] = {
     "R7": "the first divergence in the order of events names the finding",
     "R10": "both engines accept a module or neither does",
     "R12": "an engine agrees with itself",
+    "R13": "each lane of a relaxed instruction's result is one that the specification allows",
 }
 
 TOLERANCES: dict[str, str] = {
@@ -70,13 +86,13 @@ TOLERANCES: dict[str, str] = {
     "tag-unknown": "an engine cannot tell which tag an uncaught exception has",
     "unsupported": "an engine cannot do a step that changes nothing; the step is left out",
     "unobserved": "an engine cannot show a kind of state; that kind is left out of its observations",
+    "relaxed-lane": "engines chose differently among the results of a relaxed instruction (each is allowed by R13)",
 }
 """Every difference that does not make a finding; hits are counted by these names."""
 
 _PASSIVE = frozenset({"validate", "get", "read", "observe"})  # without effect, so leaving one out taints nothing
 _STATE = ("memories", "tables", "globals")
 _MISSING = object()
-_Pair = tuple[str, str]  # something of the left side and of the right
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +173,10 @@ class _Walk:
     left: Side
     right: Side
     notes: list[str] = field(default_factory=list)
+    probes: Probes = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.probes = Probes(self.plan)
 
     def steps(self) -> None:
         lefts, rights = list(self.left.records), list(self.right.records)
@@ -174,7 +194,7 @@ class _Walk:
         shown = f"{len(lefts)} records", f"{len(rights)} records"
         self.differ("R3", i, "records of the run", "records", shown, ("missing", "missing"))
 
-    def differ(self, rule: str, i: int, what: str, aspect: str, shown: _Pair, classes: _Pair) -> NoReturn:
+    def differ(self, rule: str, i: int, what: str, aspect: str, shown: Pair, classes: Pair) -> NoReturn:
         raise _Found(Differ(rule, i, what, *shown, aspect, self.plan.steps[i].kind, *classes))
 
     def crash_after(self, step: int) -> Differ | None:
@@ -182,8 +202,8 @@ class _Walk:
         for i in range(step, len(self.plan.steps)):
             left, right = (s.records[i].outcome if i < len(s.records) else None for s in (self.left, self.right))
             if isinstance(left, Crashed) or isinstance(right, Crashed):
-                shown = _pair(lambda o: "no record" if o is None else show_outcome(o), left, right)
-                classes = _pair(lambda o: "missing" if o is None else outcome_class(o), left, right)
+                shown = pair(lambda o: "no record" if o is None else show_outcome(o), left, right)
+                classes = pair(lambda o: "missing" if o is None else outcome_class(o), left, right)
                 return Differ("R3", i, "outcome", *shown, "outcome", self.plan.steps[i].kind, *classes)
         return None
 
@@ -222,8 +242,8 @@ class _Walk:
             a = left[n] if n < len(left) else _MISSING
             b = right[n] if n < len(right) else _MISSING
             if not self.same(a, b):
-                classes = _pair(lambda c: "missing" if c is _MISSING else "host call", a, b)
-                shown = _pair(lambda c: "no call" if c is _MISSING else show_call(c), a, b)
+                classes = pair(lambda c: "missing" if c is _MISSING else "host call", a, b)
+                shown = pair(lambda c: "no call" if c is _MISSING else show_call(c), a, b)
                 self.differ(rule, i, f"host call {n}", "host trace", shown, classes)
 
     # outcomes
@@ -237,9 +257,9 @@ class _Walk:
             self.limited(i, a, b)
         if crashed or type(a) is not type(b):
             rule = "R10" if self.plan.steps[i].kind == "validate" and not crashed else "R3"
-            self.differ(rule, i, "outcome", "outcome", *_outcomes(a, b))
+            self.differ(rule, i, "outcome", "outcome", *outcome_pair(a, b))
         if isinstance(a, Returned):
-            self.values(i, "result", a.values, b.values)
+            self.results(i, a.values, b.values)
         elif isinstance(a, Trapped):
             self.traps(i, a, b)
         elif isinstance(a, Threw):
@@ -269,14 +289,34 @@ class _Walk:
                 self.same_trace("R6", i, left[: len(right)], right)
         raise _Found(Incomparable(f"limit: {_resource(a) or _resource(b)}", i))
 
+    def results(self, i: int, left: Sequence[Any], right: Sequence[Any]) -> None:
+        """Compare results of a call bit by bit, those of a relaxed instruction by what is allowed."""
+        lanes = self.probes.lanes(i)
+        vectors = [vector_bits(values[0]) if len(values) == 1 else None for values in (left, right)]
+        if lanes is None or vectors[0] is None or vectors[1] is None:
+            self.values(i, "result", left, right)
+            return
+        self.relaxed(i, lanes, vectors[0], vectors[1])
+        if vectors[0] != vectors[1]:
+            self.notes.append("relaxed-lane")
+
+    def relaxed(self, i: int, lanes: Lanes, left: int, right: int) -> None:
+        """Check every lane on both sides, even where the sides agree (R13)."""
+        for k, found in enumerate(zip(lanes.split(left), lanes.split(right), strict=True)):
+            if not all(lanes.admits(k, lane) for lane in found):
+                name = lanes.row.name
+                shown = pair(partial(lanes.show, k), *found)
+                classes = pair(partial(lanes.classify, k), *found)
+                self.differ("R13", i, f"lane {k} of {name}", f"lane of {name}", shown, classes)
+
     def values(self, i: int, noun: str, left: Sequence[Any], right: Sequence[Any]) -> None:
-        if [_type(v) for v in left] != [_type(v) for v in right]:
-            shown = _pair(lambda values: " ".join(map(show_value, values)) or "nothing", left, right)
+        if [type_name(v) for v in left] != [type_name(v) for v in right]:
+            shown = pair(lambda values: " ".join(map(show_value, values)) or "nothing", left, right)
             self.differ("R1", i, f"{noun} types", f"{noun} types", shown, ("values", "values"))
         for n, (a, b) in enumerate(zip(left, right, strict=True)):
             if not self.same(a, b):
                 what = f"{noun} {n}" if len(left) > 1 else noun
-                self.differ("R2", i, what, noun, *_values(a, b))
+                self.differ("R2", i, what, noun, *value_pair(a, b))
 
     def traps(self, i: int, a: Trapped, b: Trapped) -> None:
         if a.trap == b.trap:
@@ -285,7 +325,7 @@ class _Walk:
         if frozenset.intersection(*classes):
             self.notes.append("trap-merge")
             return
-        self.differ("R4", i, "trap", "trap", *_outcomes(a, b))
+        self.differ("R4", i, "trap", "trap", *outcome_pair(a, b))
 
     def threw(self, i: int, a: Threw, b: Threw) -> None:
         if a.tag is None or b.tag is None:
@@ -301,7 +341,7 @@ class _Walk:
         if a.stage in validity and b.stage in validity:
             self.notes.append("stage-module" if "module" in (a.stage, b.stage) else "stage-validity")
             return
-        self.differ("R3", i, "stage", "stage", *_outcomes(a, b))
+        self.differ("R3", i, "stage", "stage", *outcome_pair(a, b))
 
     # data
 
@@ -313,12 +353,12 @@ class _Walk:
         elif kind == "grow":
             a, b = left.get("size"), right.get("size")
             if a != b:
-                self.differ("R2", i, "old size", "old size", (_clip(repr(a)), _clip(repr(b))), ("size", "size"))
+                self.differ("R2", i, "old size", "old size", (clip(repr(a)), clip(repr(b))), ("size", "size"))
         elif kind == "read":
             a, b = str(left.get("bytes", "")), str(right.get("bytes", ""))
             if a != b:
                 place = f"memory byte {_first_difference(a, b) // 2}"
-                self.differ("R5", i, place, "memory contents", (_clip(a), _clip(b)), ("bytes", "bytes"))
+                self.differ("R5", i, place, "memory contents", (clip(a), clip(b)), ("bytes", "bytes"))
         elif kind == "observe":
             if isinstance(left.get("trace"), list) and isinstance(right.get("trace"), list):
                 self.same_trace("R5", i, left["trace"], right["trace"])
@@ -330,7 +370,7 @@ class _Walk:
         for name in sorted(set(left) | set(right)):
             a, b = left.get(name), right.get(name)
             if not isinstance(a, dict) or not isinstance(b, dict):
-                shown = _pair(lambda x: "seen" if isinstance(x, dict) else "absent", a, b)
+                shown = pair(lambda x: "seen" if isinstance(x, dict) else "absent", a, b)
                 self.differ("R5", i, f"instance {name}", "instance", shown, shown)
             for part in _STATE:
                 if part not in a or part not in b:
@@ -342,18 +382,18 @@ class _Walk:
 
     def item(self, i: int, part: str, name: str, a: Any, b: Any) -> None:
         if a is None or b is None:
-            shown = _pair(lambda x: "absent" if x is None else "seen", a, b)
+            shown = pair(lambda x: "absent" if x is None else "seen", a, b)
             self.differ("R5", i, f"{part} {name}", part, shown, shown)
         elif part == "memories":
             self.memory(i, name, a, b)
         elif part == "tables":
             self.table(i, name, a, b)
         elif not self.same(a, b):
-            self.differ("R5", i, f"global {name}", "global", *_values(a, b))
+            self.differ("R5", i, f"global {name}", "global", *value_pair(a, b))
 
     def memory(self, i: int, name: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> None:
         if a.get("pages") != b.get("pages"):
-            shown = _pair(lambda m: f"{m.get('pages')} pages", a, b)
+            shown = pair(lambda m: f"{m.get('pages')} pages", a, b)
             self.differ("R5", i, f"memory {name} size", "memory size", shown, ("pages", "pages"))
         crcs = dict(a.get("crc") or {}), dict(b.get("crc") or {})
         if crcs[0] == crcs[1]:
@@ -361,17 +401,17 @@ class _Walk:
         for page in sorted(set(crcs[0]) | set(crcs[1]), key=_page_number):
             left, right = crcs[0].get(page), crcs[1].get(page)
             if left != right:
-                shown = _pair(lambda c: "all zero" if c is None else f"crc {c}", left, right)
+                shown = pair(lambda c: "all zero" if c is None else f"crc {c}", left, right)
                 place = f"memory {name} bytes {_page_number(page) * 4096:#x}..{_page_number(page) * 4096 + 4095:#x}"
                 self.differ("R5", i, place, "memory contents", shown, ("bytes", "bytes"))
 
     def table(self, i: int, name: str, a: Sequence[Any], b: Sequence[Any]) -> None:
         if len(a) != len(b):
-            shown = _pair(lambda t: f"{len(t)} elements", a, b)
+            shown = pair(lambda t: f"{len(t)} elements", a, b)
             self.differ("R5", i, f"table {name} size", "table size", shown, ("elements", "elements"))
         for n, (x, y) in enumerate(zip(a, b, strict=True)):
             if not self.same(x, y):
-                self.differ("R5", i, f"table {name} element {n}", "table contents", *_values(x, y))
+                self.differ("R5", i, f"table {name} element {n}", "table contents", *value_pair(x, y))
 
 
 _SHARED = ("value", "bytes", "size", "instances", "trace")  # parts of the data that two runs must share
@@ -391,97 +431,12 @@ def canonical(plan: Plan, records: Sequence[Record]) -> Iterator[dict[str, Any]]
         yield data
 
 
-# classes and renderings
-
-
-def _pair(render: Callable[[Any], str], a: Any, b: Any) -> _Pair:
-    return render(a), render(b)
-
-
-def _outcomes(a: Outcome, b: Outcome) -> tuple[_Pair, _Pair]:
-    return _pair(show_outcome, a, b), _pair(outcome_class, a, b)
-
-
-def _values(a: Any, b: Any) -> tuple[_Pair, _Pair]:
-    return _pair(show_value, a, b), _pair(value_class, a, b)
-
-
-def outcome_class(outcome: Outcome) -> str:
-    """Return the class of an outcome, free of numbers: ``trapped: unreachable``."""
-    if isinstance(outcome, Trapped):
-        return f"trapped: {outcome.trap}"
-    if isinstance(outcome, Rejected):
-        return f"rejected: {outcome.stage}"
-    if isinstance(outcome, Exhausted):
-        return f"exhausted: {outcome.resource}"
-    if isinstance(outcome, Crashed):
-        return f"crashed: {'no signal' if outcome.signal is None else f'signal {outcome.signal}'}"
-    return type(outcome).__name__.lower()
-
-
-def show_outcome(outcome: Outcome) -> str:
-    """Return one line that shows an outcome with its values and its own words."""
-    if isinstance(outcome, Returned):
-        return "returned " + (" ".join(map(show_value, outcome.values)) or "nothing")
-    if isinstance(outcome, Threw):
-        return f"threw tag {outcome.tag} " + " ".join(map(show_value, outcome.values))
-    if isinstance(outcome, HostError):
-        return f"host error {outcome.id}"
-    if isinstance(outcome, (Unsupported, Blocked)):
-        return f"{outcome_class(outcome)}: {_clip(outcome.what)}"
-    text = getattr(outcome, "text", "")
-    last = text.strip().splitlines()[-1] if text.strip() else ""
-    return _clip(
-        f"{outcome_class(outcome)} ({last})"
-        if last and last != getattr(outcome, "trap", "")
-        else outcome_class(outcome)
-    )
-
-
-def show_value(value: Any) -> str:
-    """Return a value as ``f32:7fc00000``, ``funcref:3``, ``externref:null``."""
-    if not isinstance(value, (list, tuple)) or len(value) != 2:
-        return _clip(repr(value))
-    return f"{value[0]}:{'null' if value[1] is None else value[1]}"
-
-
-def show_call(call: Any) -> str:
-    """Return a host call of the trace as ``log(i32:00000001)``."""
-    if not isinstance(call, (list, tuple)) or len(call) != 2 or not isinstance(call[1], (list, tuple)):
-        return _clip(repr(call))
-    return _clip(f"{call[0]}({', '.join(map(show_value, call[1]))})")
-
-
-def value_class(value: Any) -> str:
-    """Return a value's type, with ``nan`` or ``null`` where it is one."""
-    kind = _type(value)
-    if kind in ("f32", "f64"):
-        return f"{kind} nan" if _is_nan(kind, value[1]) else kind
-    if kind not in WIDTHS:
-        return f"{kind} null" if kind and value[1] is None else kind
-    return kind
-
-
-def _is_nan(kind: str, payload: Any) -> bool:
-    try:
-        bits = int(payload, 16)
-    except (TypeError, ValueError):
-        return False
-    width = WIDTHS[kind]
-    infinity = 0x7F800000 if width == 32 else 0x7FF << 52
-    return bits & ((1 << width - 1) - 1) > infinity
-
-
 def _is_limit(outcome: Outcome) -> bool:
     return isinstance(outcome, (Exhausted, TimedOut))
 
 
 def _resource(outcome: Outcome) -> str:
     return "time" if isinstance(outcome, TimedOut) else outcome.resource if isinstance(outcome, Exhausted) else ""
-
-
-def _type(value: Any) -> str:
-    return str(value[0]) if isinstance(value, (list, tuple)) and len(value) == 2 else ""
 
 
 def _same(a: Any, b: Any, *, unknown: bool = False) -> bool:
@@ -502,7 +457,3 @@ def _page_number(page: Any) -> int:
 
 def _first_difference(a: str, b: str) -> int:
     return next((n for n, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
-
-
-def _clip(text: str, width: int = 200) -> str:
-    return text if len(text) <= width else text[: width - 3] + "..."

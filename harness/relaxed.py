@@ -1,0 +1,164 @@
+"""Relaxed vector instructions in a comparison: where the specification leaves a set of results, and what is in it.
+
+An engine may choose the function of a relaxed instruction, so two engines may differ and both be right.  That can be
+judged only where the choice shows at once and goes nowhere else, which is in a *probe*: an exported function that hands
+its parameters, in order, to one relaxed instruction and returns the result.  A probe has no effect, so after it the
+states are as equal as before, whatever it returned.
+
+Probes are recognised from the modules of a plan alone, so that a case from a corpus or a user profits as a generated
+one does.  Anything that is more, less or other than a probe is compared bit by bit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from engine.binary import decode
+from engine.errors import WasmError
+from engine.features import EXECUTED
+from engine.instructions.relaxed import allowed
+from engine.module import FuncImport
+from engine.types import V128, FuncType
+
+if TYPE_CHECKING:
+    from engine.instructions.model import Instr
+    from engine.module import Module
+    from oracles.plan import Plan
+
+__all__ = ["Lanes", "Probes", "probed", "vector_bits"]
+
+MAX_OPERANDS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Lanes:
+    """What each lane of one call's result may be: ``sets`` has the bits, lane 0 first.
+
+    Where ``nans`` has a number, the canonical NaN in the set stands for NaNs of either sign whose payload, read as an
+    integer, is at least that number: the canonical payload, and any quiet one where an operand has another.  The
+    second number is the greatest such payload (spec: aux-nans).
+    """
+
+    row: Instr
+    bits: int
+    sets: tuple[frozenset[int], ...]
+    nans: tuple[tuple[int, int] | None, ...]
+
+    def split(self, value: int) -> list[int]:
+        """Return the lanes of a result, lane 0 first."""
+        return [value >> self.bits * k & (1 << self.bits) - 1 for k in range(128 // self.bits)]
+
+    def admits(self, k: int, lane: int) -> bool:
+        """Tell whether lane ``k`` of the result may be ``lane``."""
+        nans = self.nans[k]
+        return lane in self.sets[k] or (nans is not None and nans[0] <= lane & ((1 << self.bits - 1) - 1) <= nans[1])
+
+    def classify(self, k: int, lane: int) -> str:
+        """Return the class that ``lane`` has in place ``k``, for signatures."""
+        return "allowed" if self.admits(k, lane) else "not allowed"
+
+    def show(self, k: int, lane: int) -> str:
+        """Return ``lane`` as hexadecimal digits, with what is allowed in its place if it is not."""
+        digits = self.bits // 4
+        if self.admits(k, lane):
+            return f"{lane:0{digits}x}, allowed"
+        choices = " or ".join(f"{b:0{digits}x}" for b in sorted(self.sets[k]))
+        return f"{lane:0{digits}x}, not allowed: {choices}{' or another NaN' if self.nans[k] else ''}"
+
+
+class Probes:
+    """Finds the calls of probes in a plan; modules are decoded when a call looks like one."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self._exports: dict[str, dict[str, Instr]] = {}
+
+    def lanes(self, i: int) -> Lanes | None:
+        """Return what step ``i`` may return, or None if it is not a call of a probe."""
+        step = self.plan.steps[i]
+        operands = _operands(step.get("args")) if step.kind == "call" else None
+        if operands is None:
+            return None
+        row = self._probes(step["instance"], i).get(step["export"])
+        if row is None or len(row.arrow(None, ()).pops) != len(operands):
+            return None
+        return _lanes(row, operands, is_canonical=self.plan.nan == "engine")
+
+    def _probes(self, instance: str, i: int) -> dict[str, Instr]:
+        """Return the probes that an instance exports at step ``i``, none if it is not one module all the time."""
+        earlier = self.plan.steps[:i]
+        names = {s["module"] for s in earlier if s.kind == "instantiate" and s["instance"] == instance}
+        if len(names) != 1 or any(s.kind == "assemble" and s["module"] in names for s in earlier):
+            return {}
+        (name,) = names
+        if name not in self._exports:
+            self._exports[name] = probed(self.plan.modules.get(name, b""))
+        return self._exports[name]
+
+
+def probed(wasm: bytes) -> dict[str, Instr]:
+    """Return the row of each probe that a module exports, by name."""
+    try:
+        module = decode(wasm, EXECUTED)
+    except WasmError:
+        return {}
+    found = {e.name: _probe(module, e.index) for e in module.exports if e.kind == "func"}
+    return {name: row for name, row in found.items() if row is not None}
+
+
+def _probe(module: Module, x: int) -> Instr | None:
+    """Return the relaxed row that function ``x`` consists of, or None; the module may be invalid."""
+    y = x - sum(isinstance(i.desc, FuncImport) for i in module.imports)
+    if not 0 <= y < min(len(module.codes), len(module.funcs)):
+        return None
+    code = module.codes[y]
+    if code.locals or len(code.body) < 3:
+        return None
+    *gets, operator, end = code.body
+    n = len(gets)
+    row = operator.row
+    if not row.choices or operator.imms or end.row.name != "end":
+        return None
+    if [(g.row.name, g.imms) for g in gets] != [("local.get", (k,)) for k in range(n)]:
+        return None
+    types = [subtype.comp for rec in module.types for subtype in rec.subtypes]
+    t = types[module.funcs[y]] if module.funcs[y] < len(types) else None
+    is_whole = row.arrow(None, ()).pops == (V128,) * n and t == FuncType((V128,) * n, (V128,))
+    return row if is_whole else None
+
+
+def vector_bits(value: Any) -> int | None:
+    """Return the bits of a value that crossed as plain data, None if it is no vector."""
+    if not isinstance(value, (list, tuple)) or len(value) != 2 or value[0] != "v128":
+        return None
+    try:
+        bits = int(value[1], 16)
+    except (TypeError, ValueError):
+        return None
+    return bits if 0 <= bits < 1 << 128 else None
+
+
+def _operands(args: Any) -> list[bytes] | None:
+    """Return the vectors that a call passes, None if it passes anything else."""
+    if not isinstance(args, (list, tuple)) or not 0 < len(args) <= MAX_OPERANDS:
+        return None
+    vectors = [bits.to_bytes(16, "little") for v in args if (bits := vector_bits(v)) is not None]
+    return vectors if len(vectors) == len(args) else None
+
+
+def _lanes(row: Instr, operands: list[bytes], *, is_canonical: bool) -> Lanes:
+    """``is_canonical`` tells that engines were asked for canonical NaNs, so that these are all that is allowed."""
+    sets = allowed(row, *operands)
+    n = 128 // len(sets)
+    nans: list[tuple[int, int] | None] = [None] * len(sets)
+    if row.nan and not is_canonical:
+        magnitude = (1 << n - 1) - 1
+        infinity = {32: 0xFF << 23, 64: 0x7FF << 52}[n]
+        canonical = infinity | (infinity >> 1 & ~infinity)
+        for k, lane in enumerate(sets):
+            if canonical in lane:
+                found = {int.from_bytes(v, "little") >> n * k & magnitude for v in operands}
+                is_any = any(bits > infinity and bits != canonical for bits in found)
+                nans[k] = canonical, magnitude if is_any else canonical
+    return Lanes(row, n, sets, tuple(nans))
