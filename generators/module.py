@@ -14,6 +14,7 @@ from engine.matching import matches, top
 from engine.module import Code
 from engine.types import EXTERNREF, I31, RefType, ref
 from generators.body import Body
+from generators.probes import choose_probes, probe_steps, with_probes
 from generators.signature import HOST_MODULE, Signatures
 from generators.values import choose_bits, choose_sharp
 from oracles.plan import HOST, HostFunc, Limits, Plan, Step, Value
@@ -40,11 +41,13 @@ class Generated:
 
 def generate(source: Source, profile: Profile) -> Generated:
     """Return the case that the choices of ``source`` describe."""
+    probes = choose_probes(source, profile)
     signatures = Signatures(source, profile)
     module, guards = _with_bodies(source, signatures)
+    module = with_probes(module, probes)
     wasm = encode(module)
     plan = Plan(
-        steps=tuple(_steps(source, signatures, guards)),
+        steps=(*_steps(source, signatures, guards), *probe_steps(probes, INSTANCE)),
         modules={INSTANCE: wasm},
         hosts={i.name: _host(source, signatures, x) for x, i in enumerate(signatures.imports)},
         features=tuple(sorted(f.name for f in profile.features)),
