@@ -35,9 +35,9 @@ MAX_OPERANDS = 3
 class Lanes:
     """What each lane of one call's result may be: ``sets`` has the bits, lane 0 first.
 
-    Where ``nans`` has a number, the canonical NaN in the set stands for NaNs of either sign whose payload, read as an
-    integer, is at least that number: the canonical payload, and any quiet one where an operand has another.  The
-    second number is the greatest such payload (spec: aux-nans).
+    Where ``nans`` has two numbers, the canonical NaN in the set stands for every NaN of either sign whose other bits
+    are a number from the first to the second: the canonical one, and any quiet one where an operand is another NaN
+    (spec: aux-nans).
     """
 
     row: Instr
@@ -56,15 +56,20 @@ class Lanes:
 
     def classify(self, k: int, lane: int) -> str:
         """Return the class that ``lane`` has in place ``k``, for signatures."""
-        return "allowed" if self.admits(k, lane) else "not allowed"
+        if self.admits(k, lane):
+            return "allowed"
+        nans, payload = self.nans[k], lane & ((1 << self.bits - 1) - 1)
+        is_signalling = nans is not None and infinity(self.bits) < payload < nans[0]
+        return "signalling nan" if is_signalling else "not allowed"
 
     def show(self, k: int, lane: int) -> str:
         """Return ``lane`` as hexadecimal digits, with what is allowed in its place if it is not."""
         digits = self.bits // 4
         if self.admits(k, lane):
             return f"{lane:0{digits}x}, allowed"
+        more = " or another quiet NaN" if self.nans[k] else ""
         choices = " or ".join(f"{b:0{digits}x}" for b in sorted(self.sets[k]))
-        return f"{lane:0{digits}x}, not allowed: {choices}{' or another NaN' if self.nans[k] else ''}"
+        return f"{lane:0{digits}x}, not allowed: {choices}{more}"
 
 
 class Probes:
@@ -147,6 +152,11 @@ def _operands(args: Any) -> list[bytes] | None:
     return vectors if len(vectors) == len(args) else None
 
 
+def infinity(n: int) -> int:
+    """Return the bits of the positive infinity of ``n`` bits: a magnitude above them is a NaN's."""
+    return {32: 0xFF << 23, 64: 0x7FF << 52}[n]
+
+
 def _lanes(row: Instr, operands: list[bytes], *, is_canonical: bool) -> Lanes:
     """``is_canonical`` tells that engines were asked for canonical NaNs, so that these are all that is allowed."""
     sets = allowed(row, *operands)
@@ -154,11 +164,10 @@ def _lanes(row: Instr, operands: list[bytes], *, is_canonical: bool) -> Lanes:
     nans: list[tuple[int, int] | None] = [None] * len(sets)
     if row.nan and not is_canonical:
         magnitude = (1 << n - 1) - 1
-        infinity = {32: 0xFF << 23, 64: 0x7FF << 52}[n]
-        canonical = infinity | (infinity >> 1 & ~infinity)
+        canonical = infinity(n) | (infinity(n) >> 1 & ~infinity(n))
         for k, lane in enumerate(sets):
             if canonical in lane:
                 found = {int.from_bytes(v, "little") >> n * k & magnitude for v in operands}
-                is_any = any(bits > infinity and bits != canonical for bits in found)
+                is_any = any(bits > infinity(n) and bits != canonical for bits in found)
                 nans[k] = canonical, magnitude if is_any else canonical
     return Lanes(row, n, sets, tuple(nans))
