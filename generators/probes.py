@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from engine.features import SIMD
 from engine.instructions import TABLE
 from engine.module import Code, Export, FuncImport, In
 from engine.numerics.lanes import SHAPES
@@ -36,7 +37,7 @@ Probe = tuple["Instr", list[list[int]]]  # a row, and the operands of each call 
 def choose_probes(source: Source, profile: Profile) -> list[Probe]:
     """Return one to three rows with the operands of some calls, in most cases none."""
     rows = [r for r in RELAXED if r.feature in profile.features and not (r.nan and profile.nan == "none")]
-    if not rows or not source.chance(PERCENT):
+    if not rows or SIMD not in profile.features or not source.chance(PERCENT):
         return []
     probes = []
     for _ in range(source.between(1, 3)):
