@@ -1,4 +1,4 @@
-"""Gate: mutated texts through lexer, parser, encoder and printer; ``python -m ci.gates.texts``.
+"""Gate: mutated texts through lexer, parser, encoder, printer; ``python -m ci.gates.texts``.
 
 Every mutant must be accepted or rejected with a typed error that has a place, within a second of processor time and a
 bounded heap.  One that is accepted must be the same module after encoding and decoding, and after printing and parsing.
@@ -9,17 +9,12 @@ status is the verdict: 0 clean, 1 failures.
 
 from __future__ import annotations
 
-import argparse
-import multiprocessing
-import resource
 import sys
-import time
-from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ci.gates import pool
 from engine import MalformedError, TextError, UnsupportedError, decode, encode, parse, print_module
 from engine.features import EXECUTED
 from engine.instructions import TABLE
@@ -34,9 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 GENERATED = 20
-CHUNK = 500
-LIMIT_S = 1.0
-HEAP_BYTES = 2 << 30
 MAX_TOKENS = 20_000
 CONFORMANCE = Path(__file__).parents[2] / "corpus" / "conformance"
 
@@ -207,62 +199,8 @@ def check(text: bytes) -> str:
     return "accepted"
 
 
-def verdict(text: bytes) -> tuple[str, bool]:
-    """Return what became of a text, and whether that is a failure."""
-    start = time.process_time()
-    try:
-        word = check(text)
-    except (Exception, RecursionError) as e:  # noqa: BLE001  the very thing to look for
-        return f"{type(e).__name__}: {str(e)[:200]}", True
-    spent_s = time.process_time() - start
-    return (word, False) if spent_s <= LIMIT_S else (f"slow: {spent_s:.1f} s for {len(text)} bytes", True)
-
-
-def run_chunk(seed: int, start: int, end: int) -> tuple[Counter[str], list[tuple[int, str]]]:
-    """Return how mutants ``start <= i < end`` fared, and the failures."""
-    resource.setrlimit(resource.RLIMIT_DATA, (HEAP_BYTES, resource.getrlimit(resource.RLIMIT_DATA)[1]))
-    counts: Counter[str] = Counter()
-    failures = []
-    for i in range(start, end):
-        word, failed = verdict(mutant(seed, i))
-        if failed:
-            failures.append((i, word))
-        else:
-            counts[word] += 1
-    return counts, failures
-
-
-def run(seed: int, count: int, jobs: int) -> tuple[Counter[str], list[tuple[int, str]]]:
-    """Return how ``count`` mutants fared, and the failures in order."""
-    counts: Counter[str] = Counter()
-    failures: list[tuple[int, str]] = []
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
-        starts = range(0, count, CHUNK)
-        for some, failed in pool.map(run_chunk, [seed] * len(starts), starts, [min(s + CHUNK, count) for s in starts]):
-            counts += some
-            failures += failed
-    return counts, failures
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument("--count", type=int, default=1_000_000)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--only", type=int, metavar="I", help="run one mutant and let its exception out")
-    args = parser.parse_args()
-    if args.only is not None:
-        text = mutant(args.seed, args.only)
-        sys.stdout.buffer.write(text + b"\n")
-        print(check(text))
-        return 0
-    counts, failures = run(args.seed, args.count, args.jobs)
-    print(", ".join(f"{n} {word}" for word, n in counts.most_common(12)), f"and {len(failures)} failures")
-    for i, word in failures[:20]:
-        print(f"mutant {i}: {word}  (python -m ci.gates.texts --seed {args.seed} --only {i})")
-    return 1 if failures else 0
+GATE = pool.Gate("texts", mutant, check, bytes)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(pool.main(GATE, __doc__, 1_000_000))

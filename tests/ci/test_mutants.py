@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from ci.gates import mutants
+from ci.gates import mutants, pool
 from ci.gates.material import bases
 from ci.gates.mutations import join, mutant, split
 from engine import MalformedError
 
 
-def test_a_small_run_is_clean():
-    counts, failures = mutants.run_chunk(seed=1, start=0, end=400)
-    assert failures == []
-    assert sum(counts.values()) == 400
-
-
-def test_some_mutants_get_past_each_check():
-    counts, _ = mutants.run_chunk(seed=1, start=0, end=400)
-    assert {"accepted", "malformed", "invalid"} <= set(counts)
+def test_a_small_run_is_clean_and_gets_past_each_check():
+    tally = pool.run_chunk(mutants.GATE, seed=1, start=0, end=400)
+    assert tally.failures == []
+    assert tally.counts.total() == 400
+    assert {"accepted", "malformed", "invalid"} <= set(tally.counts)
 
 
 def test_a_mutant_depends_on_seed_and_index_alone():
@@ -34,14 +30,8 @@ def test_splitting_and_joining_keep_a_valid_module():
 
 @pytest.mark.parametrize("error", [KeyError("x"), RecursionError(), MemoryError(), MalformedError("no offset")])
 def test_an_escaped_exception_or_a_missing_place_is_a_failure(monkeypatch, error):
-    def broken(data):
+    def broken(data, features):
         raise error
 
     monkeypatch.setattr(mutants, "decode", broken)
-    _, failures = mutants.run_chunk(seed=1, start=0, end=3)
-    assert [i for i, _ in failures] == [0, 1, 2]
-
-
-def test_a_slow_module_is_a_failure(monkeypatch):
-    monkeypatch.setattr(mutants, "LIMIT_S", -1.0)
-    assert mutants.verdict(b"\0asm\x01\0\0\0").startswith("slow: ")
+    assert [i for i, _ in pool.run_chunk(mutants.GATE, seed=1, start=0, end=3).failures] == [0, 1, 2]
