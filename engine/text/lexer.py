@@ -243,12 +243,13 @@ class Source:
         return kind
 
     def _check_unicode(self, start: int, end: int) -> None:
-        for m in _UNICODE.finditer(self.text, start, end):
-            digits = m.group(1)
-            if digits is not None:
-                code = _small_hex(digits)
-                if code > 0x10FFFF or 0xD800 <= code < 0xE000:
-                    raise self.error("illegal escape", m.start(), "not a Unicode scalar value")
+        for string in _STRING_TOKEN.finditer(self.text, start, end):  # what looks like an escape elsewhere is none
+            for m in _UNICODE.finditer(self.text, string.start(), string.end()):
+                digits = m.group(1)
+                if digits is not None:
+                    code = _small_hex(digits)
+                    if code > 0x10FFFF or 0xD800 <= code < 0xE000:
+                        raise self.error("illegal escape", m.start(), "not a Unicode scalar value")
 
     def _end_of_comment(self, start: int, stop: int) -> int:
         depth, pos = 1, start + 2

@@ -61,6 +61,11 @@ def test_reserved_tokens(text):
     assert kinds(text) == [f"RESERVED {text.decode()}"]
 
 
+@pytest.mark.parametrize("text", [b'\\u{d"800}"', b'"a"\\u{1f\\80}', b'x\\u{ffffff}"\\u{41}"'])
+def test_what_looks_like_an_escape_outside_of_a_string_is_none(text):
+    assert [kind.partition(" ")[0] for kind in kinds(text)] == ["RESERVED"]
+
+
 @pytest.mark.parametrize("text", [b"nan:canonical", b"nan:0x", b"infinity", b"i32.const0", b"a=b"])
 def test_keywords_may_look_like_numbers(text):
     assert kinds(text) == [f"KEYWORD {text.decode()}"]
