@@ -48,12 +48,13 @@ def choose_probes(source: Source, profile: Profile) -> list[Probe]:
 
 
 def _operands(source: Source, row: Instr) -> list[int]:
-    """Return the bits of operands: mostly lanes as the row takes them, now and then of any shape."""
+    """Return the bits of operands: mostly lanes as the row takes them, now and then of any shape or all the same."""
     with source.span("call"):
         assert row.lanes is not None
         shape = source.choose(SHAPES) if source.chance(15) else row.lanes[0]
         choose = _near_one if shape.is_float and source.chance(30) else choose_vector
-        return [choose(source, shape) for _ in _params(row)]
+        n = len(_params(row))
+        return [choose(source, shape)] * n if source.chance(15) else [choose(source, shape) for _ in range(n)]
 
 
 def _near_one(source: Source, shape: Shape) -> int:
