@@ -3,7 +3,7 @@
 In a body, the choice that an engine makes for a relaxed instruction shows in everything computed from it; so there the
 operands are such that all choices agree (``agree`` of the row).  A probe returns the result as it is and nothing else
 refers to it, so its operands are free: NaNs with payloads, infinities, indices out of range.  ``harness.relaxed`` knows
-a probe by its shape.
+a probe by its shape, and which NaNs it may return; so none has a select behind it in the NaN profile ``module``.
 """
 
 from __future__ import annotations
