@@ -21,12 +21,13 @@ from engine.instructions.model import Effect
 from engine.matching import top
 from engine.module import In
 from engine.numerics.lanes import F32X4
-from engine.types import ANY, F32, I32, FuncType, NumType, RefType, ValType, VecType
+from engine.types import ANY, F32, I32, FuncType, NumType, RefType, ValType, VecType, ref
 from generators.build import ELSE, END, const, instr
 from generators.heap import castable, operands
 from generators.immediates import fill
 from generators.operands import aimed, present, tame
 from generators.palette import Choices, Role
+from generators.present import Given, is_present
 from generators.statements import FLAT, NESTED, Label
 from generators.throwing import tail_call, throw
 from generators.values import EDGES, choose_bits, choose_sharp, choose_vector
@@ -64,14 +65,23 @@ class Body:
         self.uses_work = False
         self.open = 0  # expressions begun and not ended
         self._temporaries: dict[ValType, int] = {}
-        of_type: dict[ValType, list[Option]] = {}
+        self.settable: dict[ValType, list[int]] = {}  # locals by their type
         for x, t in enumerate(self.locals):
-            of_type.setdefault(t, []).extend(module.palette.of_local(x, t))
-        self.local_leaves = {t: Choices(o for o in found if not o.pops) for t, found in of_type.items()}
-        self.local_tees = {t: Choices(o for o in found if o.pops and o.pushes) for t, found in of_type.items()}
-        self.local_sets = {t: Choices(o for o in found if not o.pushes) for t, found in of_type.items()}
+            self.settable.setdefault(t, []).append(x)
+        self._late = [x for x in range(len(self.functype.params), self.visible) if is_present(self.locals[x])]
+        self._given = Given(self._late)
+        self._has_present = any(map(is_present, self.settable))
         self._calls: dict[tuple[bool, ValType | None], Choices] = {}
         self._tail_calls: dict[bool, Choices] = {}
+
+    def held(self, t: ValType) -> list[int]:
+        """Return the locals that hold a ``t`` here."""
+        found = self.settable.get(t, [])
+        if not self._has_present or not isinstance(t, RefType):
+            return found
+        if t.null:
+            found = found + self.settable.get(ref(False, t.heap), [])
+        return [x for x in found if self._given.may_read(x, self.out)]
 
     def calls(self, t: ValType | None = None) -> Choices:
         """Return the calls that may be made here, those that push one ``t`` if there is a ``t``."""
@@ -129,7 +139,8 @@ class Body:
         self.emit("global.get", work)
         self.emit("i32.eqz")
         self.emit("if", None)
-        self.out.extend(self.module.default(t) for t in self.functype.results)
+        for t in self.functype.results:
+            self.out.extend(self.module.least(t))
         self.emit("return")
         self.out.append(END)
         self.emit("global.get", work)
@@ -144,7 +155,11 @@ class Body:
     # -- statements
 
     def statements(self, nesting: int) -> None:
-        """Append some statements."""
+        """Append some statements, before which a local without a default value may get one."""
+        if self._late and self.source.chance(50):
+            x = self.source.choose(self._late)
+            self.out.extend(self.module.least(self.locals[x]))
+            self.emit("local.set", x)
         low, high = self.profile.statements
         count = self.source.between(0, high) if nesting < self.profile.nesting else self.source.between(low, high)
         for _ in range(count):
@@ -161,11 +176,10 @@ class Body:
 
     def consume(self, t: ValType) -> None:
         """Append what takes one value of type ``t`` from the stack, a drop only where nothing else can."""
-        sets = self.local_sets.get(t)
+        sets = self.settable.get(t)
         sink = self.module.sink(t)
         if sets and (sink is None or not self.source.chance(25)) and not self.source.chance(self.profile.drop_percent):
-            option = sets.choose(self.source)
-            self.out.append(In(option.row, option.imms))
+            self.emit("local.set", self.source.choose(sets))
         elif sink is not None:
             self.emit("global.set", sink)
         elif sets is not None or t in self._temporaries:
@@ -253,6 +267,10 @@ class Body:
 
     def _function(self, t: ValType) -> None:
         """Append a reference of a function type, almost always to a function."""
+        held = self.held(t)
+        if held and self.source.chance(50):
+            self.emit("local.get", self.source.choose(held))
+            return
         found = self.module.escaping(t)
         if found and not self.source.chance(3):
             self.emit("ref.func", self.source.choose(found))
@@ -262,6 +280,8 @@ class Body:
     def _constant(self, t: ValType) -> None:
         if not isinstance(t, RefType):
             self.out.append(const(t, choose_bits(self.source, t)))
+        elif not t.null:
+            self.out.extend(self.module.fresh(t))
         elif top(t.heap) is ANY and self.source.chance(80):
             self.out.extend(self.module.heap.fresh(self.source, t))
         elif self.source.chance(50) and self.module.palette.leaves[t]:
@@ -271,10 +291,9 @@ class Body:
 
     def leaf(self, t: ValType) -> None:
         """Append what pushes one value of type ``t`` and has no operands, mostly a local."""
-        locals_ = self.local_leaves.get(t)
-        if locals_ and not self.source.chance(25):
-            option = locals_.choose(self.source)
-            self.out.append(In(option.row, option.imms))
+        held = self.held(t)
+        if held and not self.source.chance(25):
+            self.emit("local.get", self.source.choose(held))
             return
         leaves = self.module.palette.leaves[t]
         if leaves:
@@ -290,9 +309,11 @@ class Body:
                 self.option(calls.choose(source), depth - 1)
                 return
         if source.chance(6):
-            tees = self.local_tees.get(t)
-            if tees:
-                self.option(tees.choose(source), depth - 1)
+            own = self.settable.get(t)
+            if own:
+                x = source.choose(own)
+                self.expr(t, depth - 1)
+                self.emit("local.tee", x)
                 return
         producers = self.module.palette.producers[t]
         if producers:
@@ -301,8 +322,8 @@ class Body:
             self.leaf(t)
 
     def _construct(self, t: ValType, depth: int) -> None:
-        """A block, an if or a branch out of a block that gives one ``t``."""
-        how = self.source.below(3)
+        """A block, an if or a branch out of a block that gives one ``t``, or a choice of two references."""
+        how = self.source.below(4 if is_present(t) else 3)
         if how == 0:
             self.emit("block", self.module.heap.open(t))
             self.arm((t,), 0)
@@ -312,6 +333,12 @@ class Body:
             self.arm((t,), 0)
             self.out.append(ELSE)
             self.arm((t,), 0)
+        elif how == 3:
+            self.expr(t, depth - 1)
+            self.expr(t, depth - 1)
+            self.condition()
+            self.emit("select t", (self.module.heap.open(t),))
+            return
         else:
             self.emit("block", self.module.heap.open(t))
             self.labels.append(Label((t,), True))
@@ -329,10 +356,9 @@ class Body:
 
     def _sharp(self, t: NumType | VecType, bits: int) -> None:
         """Append an operand that is a local, which a boundary argument may be in, or these bits."""
-        leaves = self.local_leaves.get(t)
-        if leaves and self.source.chance(40):
-            option = leaves.choose(self.source)
-            self.out.append(In(option.row, option.imms))
+        locals_ = self.settable.get(t)
+        if locals_ and self.source.chance(40):
+            self.emit("local.get", self.source.choose(locals_))
         else:
             self.out.append(const(t, bits))
 

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from engine.features import BULK_MEMORY, FUNCTION_REFERENCES, GC, REFERENCE_TYPES, SIMD
 from engine.instructions.model import Region
-from engine.matching import close_rectype, matches
+from engine.matching import close_rectype, matches, top
 from engine.module import In
 from engine.types import (
+    ANY,
     ANYREF,
     ARRAY,
     EQ,
+    EXTERN,
     EXTERNREF,
     F32,
     F64,
@@ -65,6 +67,7 @@ class Heap:
         self.types: list[DefType] = []
         self.values: tuple[RefType, ...] = ()
         self.functions: list[int] = []
+        self.index: dict[DefType, int] = {}
         if not _NEEDED.issubset(profile.features) or not source.chance(profile.heap_percent):
             return
         with source.span("types"):
@@ -73,7 +76,7 @@ class Heap:
         for group in self.groups:
             self.types += close_rectype(group, self.types)
         self.values = (*dict.fromkeys(ref(True, t) for t in self.types), *ABSTRACT)
-        self.index = {t: x for x, t in reversed(list(enumerate(self.types)))}
+        self.index.update((t, x) for x, t in reversed(list(enumerate(self.types))))
 
     def open(self, t: Any) -> Any:
         """Return a value type or heap type as a module has it: with an index for a type of its own."""
@@ -82,7 +85,9 @@ class Heap:
         return self.index[t] if isinstance(t, DefType) else t
 
     def fresh(self, source: Source, t: RefType) -> list[In]:
-        """Return constant instructions that push a reference of type ``t`` that is not null."""
+        """Return constant instructions that push a reference of type ``t``, not to a function, that is not null."""
+        if top(t.heap) is EXTERN:
+            return [*self.fresh(source, ref(False, ANY)), instr("extern.convert_any")]
         found = [d for d in self.types if matches(ref(False, d), t)]
         if matches(ref(False, I31), t) and (not found or source.chance(30)):
             return [const(I32, source.choose(_I31)), instr("ref.i31")]
@@ -176,12 +181,10 @@ def _object(body: Body, t: RefType, depth: int) -> None:
     """Append what a local or a global holds (mostly an object), a new object, or anything."""
     source = body.source
     how = source.below(8)
-    held = [o for o in body.module.palette.leaves[t].options if o.row.reads]
-    if t in body.local_leaves:
-        held += body.local_leaves[t].options * 3
+    held = [In(o.row, o.imms) for o in body.module.palette.leaves[t].options if o.row.reads]
+    held += [instr("local.get", x) for x in body.held(t)] * 3
     if how < 6 and held:
-        option = source.choose(held)
-        body.out.append(In(option.row, option.imms))
+        body.out.append(source.choose(held))
     elif how < 7:
         body.out.extend(body.module.heap.fresh(source, t))
     else:

@@ -40,6 +40,7 @@ from engine.validation.context import Context
 from engine.validation.features import type_feature
 from generators.heap import ABSTRACT
 from generators.immediates import alignments, domain, fills, is_context_free
+from generators.present import PRESENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -183,11 +184,10 @@ class _Rows:
 
     def __init__(self, features: FeatureSet, nan: str) -> None:
         rows = [r for r in TABLE if r.feature in features and not (r.nan and nan == "none")]
-        self.local = [r for r in rows if Region.LOCAL in r.reads | r.writes]
         self.calls = [r for r in rows if r.control is Control.CALL and r.weight > 0]
         tails = [r for r in rows if r.control is Control.TAIL_CALL]
         self.tail = {r: t for r in self.calls for t in tails if [i.name for i in r.imms] == [i.name for i in t.imms]}
-        plain = [r for r in rows if r.control is None and r.weight > 0 and r not in self.local]
+        plain = [r for r in rows if r.control is None and r.weight > 0 and Region.LOCAL not in r.reads | r.writes]
         free = [r for r in plain if is_context_free(r) and r.family != "heap"]
         self.memory = [r for r in plain if r.imms and {i.name for i in r.imms} <= {"memarg", "memidx", "laneidx"}]
         self.indexed = [r for r in plain if r not in free and r not in self.memory and r.family != "heap"]
@@ -198,7 +198,6 @@ class _Rows:
         operators = [o for o in operators if not any(isinstance(t, RefType) for t in o.pops + o.pushes)]
         self.operators = Choices(o._replace(weight=o.weight // 4) if V128 in o.pops else o for o in operators)
         self._of_memories: dict[tuple[ValType, ...], _Sorted] = {}
-        self._of_locals: dict[tuple[int, ValType], list[Option]] = {}
 
     def shared(self, c: Context) -> _Sorted:
         """Return the options that the memories of a module determine, by their address types."""
@@ -206,18 +205,6 @@ class _Rows:
         if key not in self._of_memories:
             self._of_memories[key] = _Sorted([*self.free, *list_options(self.memory, c)])
         return self._of_memories[key]
-
-    def of_local(self, x: int, t: ValType) -> list[Option]:
-        """Return the options of local ``x``, which its type determines."""
-        found = self._of_locals.get((x, t))
-        if found is None:
-            c = Context()
-            c.locals = (t,) * (x + 1)
-            options = [o for o in list_options(self.local, c) if o.imms == (x,)]
-            found = [o._replace(weight=o.row.weight) for o in options]
-            if t in VALUES:
-                self._of_locals[x, t] = found
-        return found
 
 
 _rows = cache(_Rows)
@@ -232,7 +219,10 @@ class _Sorted:
     accesses: Choices
 
     def __init__(
-        self, options: Iterable[Option], first: _Sorted | None = None, types: tuple[ValType, ...] = (*VALUES, *ABSTRACT)
+        self,
+        options: Iterable[Option],
+        first: _Sorted | None = None,
+        types: tuple[ValType, ...] = (*VALUES, *ABSTRACT, *PRESENT),
     ) -> None:
         producers: dict[ValType, list[Option]] = {t: [] for t in types}
         leaves: dict[ValType, list[Option]] = {t: [] for t in types}
@@ -267,10 +257,11 @@ class Palette:
     on vectors, ``accesses`` give one value from memory.  ``calls`` are kept apart, because what may be called depends
     on the caller."""
 
-    def __init__(self, c: Context, profile: Profile, allowed: Callable[[Option], bool], heap: Heap) -> None:
+    def __init__(
+        self, c: Context, profile: Profile, allowed: Callable[[Option], bool], heap: Heap, present: tuple[RefType, ...]
+    ) -> None:
         """``allowed`` refuses what would break a promise of the module, such as its termination."""
         rows = _rows(profile.features, profile.nan)
-        self.of_local = rows.of_local
         self.operators = rows.operators
         self.calls = list(list_options(rows.calls, c))
         self._tail = rows.tail
@@ -281,7 +272,7 @@ class Palette:
             options += list_options(rows.heap, narrow)
             for x in (*range(len(heap.types)), *heap.functions):
                 options += list_options(rows.casts, c, [(x,)])
-        found = _Sorted(options, rows.shared(c), tuple(dict.fromkeys((*VALUES, *ABSTRACT, *heap.values))))
+        found = _Sorted(options, rows.shared(c), tuple(dict.fromkeys((*VALUES, *ABSTRACT, *heap.values, *present))))
         self.producers, self.leaves, self.effects = found.producers, found.leaves, found.effects
         self.accesses = found.accesses
         self._accesses = [o for o in self.effects.options if o.width]

@@ -50,6 +50,8 @@ class Profile:
     reference_percent: int = 12
     vector_percent: int = 15
     heap_percent: int = 25  # of modules with structures and arrays
+    present_percent: int = 30  # of modules with types of references that are not null
+    form_percent: int = 12  # of modules in other bytes than the canonical ones
     tag_percent: int = 50
     start_percent: int = 8
     drop_percent: int = 1

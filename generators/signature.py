@@ -20,7 +20,7 @@ from engine.features import (
     THREADS,
 )  # fmt: skip
 from engine.instructions.model import Region
-from engine.matching import matches_heap
+from engine.matching import close_rectype, matches_heap, top
 from engine.module import Active, Data, Elem, Export, FuncImport, Global, Import, In, Module, Passive, Table
 from engine.types import (
     EXNREF,
@@ -50,10 +50,13 @@ from engine.validation.context import Context
 from generators.build import END, const, default_expr, extended_const, ref_func
 from generators.heap import Heap
 from generators.palette import NUMERIC, Palette
+from generators.present import choose_present, is_absent, is_present, nullable
 from generators.throwing import choose_tags
 from generators.values import choose_bits
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from engine.instructions.immediates import BlockType
     from engine.module import Expr
     from engine.types import AddrType, ResultType
@@ -74,12 +77,15 @@ class Signatures:
         self.source = source
         self.profile = profile
         self.heap = Heap(source, profile)
+        self.present = choose_present(source, profile, self.heap.values)
         self.functypes: list[FuncType] = []  # behind the types of the heap
         self.imports: list[Import] = []
         self.funcs: list[int] = []  # type index by function index, imports first
         self.flags: list[str] = []  # by function index: plain, guarded or leaf
+        self._escaping: dict[RefType, list[int]] = {}
         self._choose_functions()
         self._choose_subtypes()
+        self._choose_callbacks()
         self.plain_types = len(self.functypes)
         self.tags = choose_tags(source, profile, self.choose_valtype)
         for ts in self.tags:
@@ -90,7 +96,7 @@ class Signatures:
         self._choose_segments()
         self.module = self.assemble()
         self.context = Context.of_module(self.module, profile.features)
-        self.palette = Palette(self.context, profile, self._allowed, self.heap)
+        self.palette = Palette(self.context, profile, self._allowed, self.heap, self.present)
         self.calls = [o for o in self.palette.calls if self._is_likely(o) or source.chance(3)]
         self.tail_calls = self.palette.tail_calls(self.calls)
 
@@ -124,32 +130,41 @@ class Signatures:
             return V128
         return self.source.choose(NUMERIC)
 
-    def _functype(self) -> FuncType:
+    def choose_type(self) -> ValType:
+        """Return a value type, or the type of references that are not null."""
+        if self.present and self.source.chance(30):
+            return self.source.choose(self.present)
+        return self.choose_valtype()
+
+    def _functype(self, choose: Callable[[], ValType]) -> FuncType:
         source, profile = self.source, self.profile
-        params = tuple(self.choose_valtype() for _ in range(source.between(*profile.params)))
+        params = tuple(choose() for _ in range(source.between(*profile.params)))
         count = source.choose((1, 1, 1, 1, 0, 1, 2, 3, 0, 2))
         low, high = profile.results
         if MULTI_VALUE not in profile.features:
             high = min(high, 1)
-        return FuncType(params, tuple(self.choose_valtype() for _ in range(min(max(count, low), high))))
+        return FuncType(params, tuple(choose() for _ in range(min(max(count, low), high))))
 
     def _choose_functions(self) -> None:
         source = self.source
         for k in range(source.between(*self.profile.hosts)):
-            t = self._functype()
+            t = self._functype(self.choose_valtype)
             params = tuple(EXTERNREF if p in self.heap.values else p for p in t.params)
             numeric = FuncType(params, tuple(r for r in t.results if not isinstance(r, RefType)))
             self.imports.append(Import(HOST_MODULE, f"h{k}", FuncImport(self._typeidx(numeric))))
             self.funcs.append(self._typeidx(numeric))
             self.flags.append("leaf")
         self.imported = len(self.imports)
-        first = len(self.heap.types)
-        for _ in range(source.between(*self.profile.functions)):
+        for k in range(source.between(*self.profile.functions)):
             with source.span("signature"):
                 reuse = self.functypes and source.chance(25)
-                old = first + source.below(len(self.functypes)) if reuse else None
-                self.funcs.append(self._typeidx(self._functype()) if old is None else old)
+                t = source.choose(self.functypes) if reuse else self._functype(self.choose_type)
+                if k == 0:  # at least one function can be called from outside
+                    t = FuncType(tuple(map(nullable, t.params)), t.results)
+                self.funcs.append(self._typeidx(t))
                 self.flags.append(source.choose(("plain", "guarded", "leaf")))
+        if self.present and self.flags[-1] == "plain":  # there must be a function that references may be to
+            self.flags[-1] = "leaf"
         self.start: int | None = None
         if source.chance(self.profile.start_percent):
             self.start = len(self.funcs)
@@ -167,6 +182,24 @@ class Signatures:
                 self.funcs[x] = len(self.heap.types) + len(self.functypes) - 1
                 self.supers[self.funcs[x]] = typeidx
         self.heap.functions = sorted({*self.supers, *self.supers.values()})
+
+    def _choose_callbacks(self) -> None:
+        """Let functions take one more parameter, a reference to functions of the type of another."""
+        source = self.source
+        own = self.exported()
+        if not self.present or not source.chance(40):
+            return
+        called = source.choose([x for x in own if self.flags[x] != "plain"])
+        types = list(self.heap.types)
+        for y, functype in enumerate(self.functypes):
+            types += close_rectype(RecType((self._subtype(y, functype),)), types)
+        self.heap.index[types[self.funcs[called]]] = self.funcs[called]
+        t = ref(False, types[self.funcs[called]])
+        self.present += (t,)
+        for x in own[1:]:
+            if x != called and source.chance(50):
+                before = self.functype(x)
+                self.funcs[x] = self._typeidx(FuncType((*before.params, t), before.results))
 
     def _choose_memories(self) -> None:
         source = self.source
@@ -226,6 +259,16 @@ class Signatures:
         """Return the instruction that pushes zero or null."""
         return default_expr(self.heap.open(t))
 
+    def fresh(self, t: RefType) -> list[In]:
+        """Return constant instructions that push a reference of type ``t`` that is not null."""
+        if top(t.heap) is FUNC:
+            return [ref_func(self.source.choose(self.escaping(t)))]
+        return self.heap.fresh(self.source, t)
+
+    def least(self, t: ValType) -> list[In]:
+        """Return instructions that push zero or null, or what is not null where it must not be."""
+        return self.fresh(t) if isinstance(t, RefType) and not t.null else [self.default(t)]
+
     def _constant_expr(self, t: NumType | VecType) -> Expr:
         """A constant, or with extended constants now and then a small sum."""
         first = const(t, choose_bits(self.source, t))
@@ -282,6 +325,18 @@ class Signatures:
         """Return the type of function ``x``."""
         return self.functypes[self.funcs[x] - len(self.heap.types)]
 
+    def exported(self) -> list[int]:
+        """Return the functions that are exported, in order."""
+        return [x for x in range(self.imported, len(self.funcs)) if x != self.start]
+
+    def callable(self) -> list[int]:
+        """Return the functions that can be called from outside: a host can make what they take.
+
+        What a start function shows has numbers before the exports have theirs, so then none of them can be passed.
+        """
+        refused = is_absent if self.start is None else is_present
+        return [x for x in self.exported() if not any(map(refused, self.functype(x).params))]
+
     def is_guarded(self, x: int) -> bool:
         """Tell whether function ``x`` takes a unit of ``work`` on entry."""
         return self.flags[x] == "guarded"
@@ -325,9 +380,11 @@ class Signatures:
     def escaping(self, t: ValType) -> list[int]:
         """Return the functions of a type to which there may be references."""
         assert isinstance(t, RefType)
-        own = range(self.imported, len(self.funcs))
-        found = [x for x in own if x != self.start and self.flags[x] != "plain"]
-        return [x for x in found if matches_heap(self.context.funcs[x], t.heap)]
+        found = self._escaping.get(t)
+        if found is None:
+            found = [x for x in self.exported() if self.flags[x] != "plain"]
+            found = self._escaping[t] = [x for x in found if matches_heap(self.context.funcs[x], t.heap)]
+        return found
 
     def stores(self, t: NumType | VecType) -> list[Option]:
         """Return the options that store a whole ``t`` in a memory that has room for some of them."""
@@ -375,7 +432,7 @@ class Signatures:
 
     def assemble(self) -> Module:
         """Return the module without bodies; everything defined is exported."""
-        exports = [Export(f"f{x}", "func", x) for x in range(self.imported, len(self.funcs)) if x != self.start]
+        exports = [Export(f"f{x}", "func", x) for x in self.exported()]
         exports += [Export(f"m{x}", "mem", x) for x in range(len(self.mems))]
         exports += [Export(f"t{x}", "table", x) for x in range(len(self.tables))]
         exports += [Export(f"g{x}", "global", x) for x in range(self.work)]

@@ -15,11 +15,10 @@ from __future__ import annotations
 import hashlib
 import random
 from bisect import bisect_right
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
 __all__ = ["MAX_CHOICES", "Source", "Span", "seed_bits"]
 
@@ -39,6 +38,22 @@ def seed_bits(*parts: int | str) -> int:
     """Return a 128-bit seed that depends on every part, the same on every platform and process."""
     text = "\0".join(f"{type(p).__name__}:{p}" for p in parts)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "little")
+
+
+class _Marking:
+    """What :meth:`Source.span` gives: a context at whose end the span is marked, whatever ended it."""
+
+    __slots__ = ("_label", "_source", "_start")
+
+    def __init__(self, source: Source, label: str) -> None:
+        self._source = source
+        self._label = label
+
+    def __enter__(self) -> None:
+        self._start = len(self._source.tape)
+
+    def __exit__(self, *_: object) -> None:
+        self._source.mark(self._start, self._label)
 
 
 class Source:
@@ -111,14 +126,9 @@ class Source:
         """Return an index with probability by ``cumulative`` weights (ascending); the simplest is 0."""
         return bisect_right(cumulative, self.below(cumulative[-1]))
 
-    @contextmanager
-    def span(self, label: str) -> Iterator[None]:
+    def span(self, label: str) -> _Marking:
         """Mark the choices made inside as one ``label``."""
-        start = len(self.tape)
-        try:
-            yield
-        finally:
-            self.mark(start, label)
+        return _Marking(self, label)
 
     def mark(self, start: int, label: str) -> None:
         """Mark the choices since ``start`` as one ``label``, if there are any (the cheap form of :meth:`span`)."""

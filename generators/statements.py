@@ -131,17 +131,19 @@ def _reference(body: Body, _: int) -> None:
     values = (FUNCREF, EXTERNREF, *heap.values)
     t = source.choose(values)
     how = source.below(5 if heap.values else 2)
+    present = ref(False, t.heap)
+    there = present if present in body.module.present else t
     if how == 0:
         body.emit("block", None)
         body.labels.append(Label((), True))
         body.expr(t, 1)
         body.emit("br_on_null", 0)
-        body.consume(t)
+        body.consume(there)
         body.labels.pop()
         body.out.append(END)
     elif how == 1:
-        _either(body, t, t, "br_on_non_null", 0)
-        body.consume(t)
+        _either(body, t, there, "br_on_non_null", 0)
+        body.consume(there)
     else:
         target = source.choose([u for u in values if top(u.heap) is top(t.heap)])
         whole = ref(True, top(t.heap))

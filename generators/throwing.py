@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from engine.features import EXCEPTIONS, LEGACY_EXCEPTIONS, MULTI_VALUE
 from engine.instructions.immediates import Catch
-from engine.types import EXN, EXNREF
+from engine.types import EXN, EXNREF, ref
 from generators.build import ELSE
 
 if TYPE_CHECKING:
@@ -135,6 +135,10 @@ def _again(body: Body) -> None:
 
 def _throw_ref(body: Body, x: int) -> None:
     body.emit("local.get", x)
+    if body.source.chance(40):
+        y = body.temporary(ref(False, EXN))
+        body.emit("ref.as_non_null")
+        body.emit("local.tee", y)
     body.emit("throw_ref")
 
 
