@@ -89,6 +89,12 @@ def _set_local(body: Body, _: int) -> None:
     body.consume(t)
 
 
+def _idle(body: Body, _: int) -> None:
+    """A set local behind an instruction that does nothing."""
+    body.emit("nop")
+    _set_local(body, _)
+
+
 def _call(body: Body, _: int) -> None:
     calls = body.calls()
     if calls:
@@ -255,7 +261,7 @@ def _block(body: Body, nesting: int) -> None:
 
 
 FLAT: tuple[Callable[[Body, int], None], ...] = (
-    *[_effect] * 7, *[_set_local] * 5, *[_call] * 3, *[_probe] * 8, _branch_if,
+    *[_effect] * 7, *[_set_local] * 4, _idle, *[_call] * 3, *[_probe] * 8, _branch_if,
     _reference, throw_if,
 )  # fmt: skip
 NESTED: tuple[Callable[[Body, int], None], ...] = (
