@@ -47,7 +47,7 @@ def write(source: Source, profile: Profile, module: Module) -> bytes:
         )
         customs = tuple(_custom(source) for _ in range(source.below(3)))
         wasm = encode(replace(module, customs=(*module.customs, *customs)), form)
-        return pad(wasm, _choose_extra(source), features) if source.chance(75) else wasm
+        return pad(wasm, _choose_extra(source), features) if source.chance(60) else wasm
 
 
 def _custom(source: Source) -> Custom:

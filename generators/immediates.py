@@ -145,6 +145,7 @@ _FILLS: dict[str, Callable[[Source, Option, Any], Any]] = {
 }
 
 
+@cache
 def fills(row: Instr) -> bool:
     """Tell whether ``fill`` has anything to draw for ``row``."""
     return any(imm.name in _FILLS for imm in row.imms)
@@ -152,7 +153,10 @@ def fills(row: Instr) -> bool:
 
 def fill(source: Source, option: Option) -> tuple[Any, ...]:
     """Return the immediates of ``option`` with every part drawn that typing does not see."""
-    return tuple(
-        _FILLS[imm.name](source, option, value) if imm.name in _FILLS else value
-        for imm, value in zip(option.row.imms, option.imms, strict=True)
-    )
+    drawn = zip(_fillers(option.row), option.imms, strict=True)
+    return tuple([filler(source, option, value) if filler else value for filler, value in drawn])
+
+
+@cache
+def _fillers(row: Instr) -> tuple[Callable[[Source, Option, Any], Any] | None, ...]:
+    return tuple(_FILLS.get(imm.name) for imm in row.imms)

@@ -14,7 +14,6 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.errors import InvalidError
-from engine.features import EXECUTED
 from engine.instructions import TABLE
 from engine.instructions.model import Control, Effect, Region
 from engine.matching import matches
@@ -137,20 +136,24 @@ def _roles(row: Instr, arity: int, is_access: bool) -> tuple[Role, ...]:
 
 
 @lru_cache(maxsize=4096)
-def _instances(arrow: Arrow) -> tuple[Arrow, ...]:
-    """Return the arrow for each choice of its type variable, or itself."""
+def _instances(arrow: Arrow, features: FeatureSet) -> tuple[Arrow, ...]:
+    """Return the arrow for each choice of its type variable, or itself, where its types are on."""
+    found = [arrow]
     bound = next((found for found in map(variable, arrow.pops) if found), None)
-    if bound is None:
-        return (arrow,)
-    return tuple(
-        Arrow(tuple(substitute(t, value) for t in arrow.pops), tuple(substitute(t, value) for t in arrow.pushes))
-        for value in _BOUNDS[bound.bound]
-    )
+    if bound is not None:
+        found = [
+            Arrow(tuple(substitute(t, value) for t in arrow.pops), tuple(substitute(t, value) for t in arrow.pushes))
+            for value in _BOUNDS[bound.bound]
+        ]
+    return tuple([a for a in found if all(type_feature(t) in features for t in (*a.pops, *a.pushes))])
 
 
-@lru_cache(maxsize=4096)
-def _is_on(arrow: Arrow, features: FeatureSet) -> bool:
-    return all(type_feature(t) in features for t in (*arrow.pops, *arrow.pushes))
+@cache
+def _access(row: Instr) -> tuple[int, int]:
+    """Return ``width`` and ``unit`` of the options of ``row``."""
+    legal = alignments(row)
+    width = 1 << legal[-1] if legal else 0
+    return width, width if len(legal) == 1 else 1
 
 
 def list_options(rows: Iterable[Instr], c: Any, choices: Iterable[tuple[Any, ...]] | None = None) -> Iterator[Option]:
@@ -158,7 +161,7 @@ def list_options(rows: Iterable[Instr], c: Any, choices: Iterable[tuple[Any, ...
 
     The immediates are those of ``choices``, or all that typing can tell apart.
     """
-    everything = c.features >= EXECUTED
+    features = c.features
     for row in rows:
         found: list[tuple[tuple[Any, ...], Arrow]] = []
         for imms in domain(row, c) if choices is None else choices:
@@ -167,12 +170,10 @@ def list_options(rows: Iterable[Instr], c: Any, choices: Iterable[tuple[Any, ...
             except InvalidError:
                 continue
             if not arrow.polymorphic:
-                found += [(imms, a) for a in _instances(arrow) if everything or _is_on(a, c.features)]
+                found += [(imms, a) for a in _instances(arrow, features)]
         if not found:
             continue
-        legal = alignments(row)
-        width = 1 << legal[-1] if legal else 0
-        unit = width if len(legal) == 1 else 1
+        width, unit = _access(row)
         weight = max(1, row.weight // len(found))
         filled = fills(row)
         for imms, a in found:
@@ -226,7 +227,7 @@ class _Sorted:
     ) -> None:
         producers: dict[ValType, list[Option]] = {t: [] for t in types}
         leaves: dict[ValType, list[Option]] = {t: [] for t in types}
-        references = [t for t in types if isinstance(t, RefType)]
+        above: dict[ValType, list[ValType]] = {}  # the types that take what an option pushes
         effects: list[Option] = []
         accesses: list[Option] = []
         for option in options:
@@ -237,18 +238,20 @@ class _Sorted:
             else:
                 into = producers if option.pops else leaves
                 pushed = option.pushes[0]
-                if isinstance(pushed, RefType):
-                    for t in references:
-                        if matches(pushed, t):
-                            into[t].append(option)
-                else:
-                    into[pushed].append(option)
+                if pushed not in above:
+                    above[pushed] = [t for t in types if matches(pushed, t)]
+                for t in above[pushed]:
+                    into[t].append(option)
         before = (first.producers, first.leaves) if first else ({}, {})
-        self.producers = {t: Choices(found, before[0].get(t)) for t, found in producers.items()}
-        self.leaves = {t: Choices(found, before[1].get(t)) for t, found in leaves.items()}
+        self.producers = {t: _extend(before[0].get(t), found) for t, found in producers.items()}
+        self.leaves = {t: _extend(before[1].get(t), found) for t, found in leaves.items()}
         effects.sort(key=lambda o: len(o.pushes))  # what leaves values to be consumed is less simple
-        self.effects = Choices(effects, first.effects if first else None)
-        self.accesses = Choices(accesses, first.accesses if first else None)
+        self.effects = _extend(first.effects if first else None, effects)
+        self.accesses = _extend(first.accesses if first else None, accesses)
+
+
+def _extend(first: Choices | None, options: list[Option]) -> Choices:
+    return Choices(options, first) if options or first is None else first
 
 
 class Palette:

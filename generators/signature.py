@@ -83,6 +83,7 @@ class Signatures:
         self.funcs: list[int] = []  # type index by function index, imports first
         self.flags: list[str] = []  # by function index: plain, guarded or leaf
         self._escaping: dict[RefType, list[int]] = {}
+        self._stores: dict[ValType, list[Option]] = {}
         self._choose_functions()
         self._choose_subtypes()
         self._choose_callbacks()
@@ -388,7 +389,11 @@ class Signatures:
 
     def stores(self, t: NumType | VecType) -> list[Option]:
         """Return the options that store a whole ``t`` in a memory that has room for some of them."""
-        return [o for o in self.palette.stores(t) if self.memory_bytes(o.imms[0].mem) > 256]
+        found = self._stores.get(t)
+        if found is None:
+            found = [o for o in self.palette.stores(t) if self.memory_bytes(o.imms[0].mem) > 256]
+            self._stores[t] = found
+        return found
 
     def sink(self, t: ValType) -> int | None:
         """Return a mutable global of type ``t`` that takes values nobody wants, or None."""
