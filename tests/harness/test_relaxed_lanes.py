@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from engine.binary import decode
 from engine.execution.build import Build
 from engine.features import RELAXED_SIMD, WASM_2
 from engine.instructions import TABLE
@@ -14,12 +15,18 @@ from generators import probes as generated
 from generators.module import generate
 from generators.profile import PRESETS
 from generators.source import Source
+from harness.case import Case, Finding
 from harness.compare import RULES, TOLERANCES, Agree, Comparison, Differ, Incomparable, Side, compare
+from harness.reduce.check import Check
+from harness.reduce.shrink import reduce_case
 from harness.relaxed import Probes, probed
+from harness.report import finding_text
+from harness.runner import Runner
 from oracles.adapter import load
 from oracles.adapters.reference import PLANTS
 from oracles.outcome import Exhausted, Record, Returned, Trapped
 from oracles.plan import Plan, Step
+from tests.support.fakes import FakeOracle
 from tests.support.wasm import wasm
 
 MADD, MIN, DOT, SWIZZLE = (
@@ -275,3 +282,26 @@ def test_a_planted_wrong_lane_is_found_in_generated_cases(name, shape, wrong, mo
             if isinstance(verdict, Differ) and verdict.rule == "R13":
                 found.add((verdict.what, verdict.left_class, verdict.right_class))
     assert found == {(f"lane 0 of {name}", c, "not allowed") for c in ("allowed", "not allowed")}
+
+
+def test_a_finding_in_a_generated_probe_is_reduced_to_the_probe_and_shown(monkeypatch):
+    row = TABLE.by_name[MADD]
+    monkeypatch.setitem(PLANTS, "lane", lambda: Build(table=TABLE.replace(MADD, run=lambda *v: bytes(16))))
+    names = ("reference", "reference:plant=lane")
+    with Runner([FakeOracle(name, lambda plan, name=name: records(name, plan)) for name in names]) as runner:
+        for plan in probe_plans(60, "engine", monkeypatch):
+            (judgement,) = runner.judge(runner.run(plan))
+            verdict = judgement.comparison.verdict
+            if isinstance(verdict, Differ):
+                break
+        assert judgement.signature == f"{names[0]} {names[1]} R13 call lane of {MADD}: allowed / not allowed"
+        finding = Finding(judgement.signature, verdict.rule, verdict.step, verdict.what, verdict.left, verdict.right)
+        case = Case(plan, {"versions": {}}, names, None, finding)
+        small = reduce_case(case, Check(runner, judgement.signature, tries=2000, time_s=60)).case
+    (code,) = decode(small.plan.modules["m"]).codes
+    assert [i.row.name for i in code.body] == ["local.get"] * len(row.arrow(None, ()).pops) + [MADD, "end"]
+    assert [s.kind for s in small.plan.steps] == ["instantiate", "call"]
+    text = finding_text(small)
+    assert RULES["R13"] in text
+    assert f"of {MADD}" in text
+    assert "not allowed:" in text
