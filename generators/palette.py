@@ -183,8 +183,8 @@ def list_options(rows: Iterable[Instr], c: Any, choices: Iterable[tuple[Any, ...
 class _Rows:
     """The rows of a profile by what their types depend on, and the options that many modules share."""
 
-    def __init__(self, features: FeatureSet, nan: str) -> None:
-        rows = [r for r in TABLE if r.feature in features and not (r.nan and nan == "none")]
+    def __init__(self, features: FeatureSet, nan: str, without: frozenset[str]) -> None:
+        rows = [r for r in TABLE if r.feature in features and not (r.nan and nan == "none") and r.name not in without]
         self.calls = [r for r in rows if r.control is Control.CALL and r.weight > 0]
         tails = [r for r in rows if r.control is Control.TAIL_CALL]
         self.tail = {r: t for r in self.calls for t in tails if [i.name for i in r.imms] == [i.name for i in t.imms]}
@@ -264,7 +264,7 @@ class Palette:
         self, c: Context, profile: Profile, allowed: Callable[[Option], bool], heap: Heap, present: tuple[RefType, ...]
     ) -> None:
         """``allowed`` refuses what would break a promise of the module, such as its termination."""
-        rows = _rows(profile.features, profile.nan)
+        rows = _rows(profile.features, profile.nan, profile.without)
         self.operators = rows.operators
         self.calls = list(list_options(rows.calls, c))
         self._tail = rows.tail

@@ -21,7 +21,9 @@ DISPUTED = frozenset({
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """``work`` bounds the guarded activations of one call, ``trips`` the product of nested loop counts.
+    """``without`` are rows of these features that are not generated.
+
+    ``work`` bounds the guarded activations of one call, ``trips`` the product of nested loop counts.
 
     ``nan`` is the profile of NaN results (``oracles.plan.Plan.nan``): ``engine`` leaves them to an option of the
     engine, ``module`` puts a select after every producer, ``none`` generates no producer.  What is left to engines of
@@ -31,6 +33,7 @@ class Profile:
 
     name: str
     features: FeatureSet = COMPATIBLE
+    without: frozenset[str] = frozenset()
     nan: str = "engine"
     disputed: frozenset[str] = DISPUTED
     functions: tuple[int, int] = (3, 4)

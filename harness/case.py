@@ -70,7 +70,8 @@ class Finding:
 class Case:
     """A plan and where it came from.
 
-    ``provenance`` holds ``seed``, ``index``, ``profile`` and ``versions`` where a generator made it, else ``origin``.
+    ``provenance`` holds ``seed``, ``index``, ``profile`` and ``versions`` where a generator made it (and in ``without``
+    the instructions of its features that it left out), else ``origin``.
     ``oracles`` are the two ids compared, the reference side first.  ``tape`` rebuilds the plan through the generator of
     the same version; the plan itself is what counts.
     """
@@ -198,11 +199,13 @@ def _is_rendering(path: str) -> bool:
 
 
 def _provenance(data: Any) -> dict[str, Any]:
-    known = {"seed": int, "index": int, "profile": str, "versions": dict, "origin": str}
+    known = {"seed": int, "index": int, "profile": str, "versions": dict, "origin": str, "without": list}
     if not isinstance(data, dict) or any(k not in known or type(v) is not known[k] for k, v in data.items()):
-        raise CaseError("provenance has seed, index, profile, versions and origin, nothing else")
+        raise CaseError("provenance has seed, index, profile, without, versions and origin, nothing else")
     if any(not isinstance(v, str) for v in data.get("versions", {}).values()):
         raise CaseError("versions are strings by name")
+    if any(not isinstance(v, str) for v in data.get("without", [])):
+        raise CaseError("without is a list of instruction names")
     return data
 
 

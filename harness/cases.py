@@ -1,8 +1,8 @@
 """Case ``i`` of a campaign: a function of (seed, i, profile) alone, and what it comes to on the oracles.
 
-The profile is first fitted to the oracles: only features that all of them have, and a NaN profile that all of them
-keep.  Nothing else may enter a case: no clock, no order, no process.  ``Examiner.start`` generates a case and hands it
-to the workers; ``Examiner.finish`` waits, compares and returns plain data that crosses process boundaries.
+The profile is first fitted to the oracles: only features and instructions that all of them have, and a NaN profile that
+all of them keep.  Nothing else may enter a case: no clock, no order, no process.  ``Examiner.start`` generates a case
+and hands it to the workers; ``Examiner.finish`` waits, compares and returns plain data that crosses process boundaries.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from engine.instructions import TABLE
 from generators.module import generate
 from generators.profile import PRESETS
 from generators.source import Source
@@ -38,10 +39,13 @@ _FALLBACK_NAN = ("engine", "module", "none")
 def fit_profile(profile: Profile, descriptions: Iterable[Any]) -> Profile:
     """Return the profile without what some described engine lacks."""
     features, nan = profile.features, list(_FALLBACK_NAN[_FALLBACK_NAN.index(profile.nan) :])
+    without = set(profile.without)
     for description in descriptions:
         features = frozenset(f for f in features if f.name in description.features)
         nan = [n for n in nan if n in description.nan]
-    return replace(profile, features=features, nan=nan[0] if nan else "none")
+        without.update(description.without)
+    missing = frozenset(r.name for r in TABLE if r.feature in features and r.name in without)
+    return replace(profile, features=features, without=missing, nan=nan[0] if nan else "none")
 
 
 def source_of(seed: int, index: int, profile: str) -> Source:
@@ -177,6 +181,8 @@ class Examiner:
         assert signature is not None
         left = judgement.oracle if verdict.rule == "R12" else self.runner.oracles[0].id
         provenance = {"seed": self.seed, "index": index, "profile": self.name, "versions": self.versions}
+        if self.profile.without:
+            provenance["without"] = sorted(self.profile.without)
         finding = Finding(signature, verdict.rule, verdict.step, verdict.what, verdict.left, verdict.right)
         case = Case(plan, provenance, (left, judgement.oracle), tape, finding)
         return Found(signature, case)

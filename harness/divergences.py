@@ -1,6 +1,6 @@
 """The registry of known divergences: real differences of engines that a campaign counts instead of reporting.
 
-An entry names one engine, a bounded range of its versions, one rule and what the difference looks like, gives its
+An entry names one engine, a bounded range of its versions, the rules and what the difference looks like, gives its
 reason, and says in how many of 1,000 cases it may come up (``count``).  It never loosens a comparison: a divergence is
 found first and looked up after.  An entry that is too broad (no upper version, a wildcard, neither rows nor outcome) is
 refused when the file is read; one that matches more often than its count makes the campaign fail at its end.
@@ -11,9 +11,10 @@ refused when the file is read; one that matches more often than its count makes 
     id = "wasmer-1.1-trunc"                       # shown in the summary
     engine = "wasmer"                             # or "wasmer:singlepass" for one variant
     versions = ">=1.1.0,<1.2"                     # both bounds
-    rule = "R4"
+    rule = "R4"                                   # or a list: a wrong value shows as a result (R2) or in memory (R5)
     rows = ["i32.trunc_f32_s"]                    # the case must have one of these instructions
-    outcome = ["trapped: integer overflow", "trapped: invalid conversion to integer"]    # reference, then engine
+    operand = "v128"                              # and one of them an operand of this type; for select, say
+    outcome = ["trapped: integer overflow", "trapped: invalid conversion to integer"]    # reference (or a list), engine
     reason = "one sentence, at least, on why this is theirs and known"
     count = 2
 """
@@ -29,7 +30,10 @@ from engine.binary import decode
 from engine.errors import WasmError
 from engine.features import EXECUTED
 from engine.instructions import TABLE
+from engine.types import Arrow
+from engine.validation import validate
 from harness.compare import RULES
+from oracles.plan import WIDTHS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,7 +45,7 @@ __all__ = ["Divergence", "Registry", "RegistryError", "load", "parse"]
 
 MAX_BYTES = 1 << 20
 MAX_ROWS = 16
-_FIELDS = {"id", "engine", "versions", "rule", "rows", "outcome", "reason", "count"}
+_FIELDS = {"id", "engine", "versions", "rule", "rows", "operand", "outcome", "reason", "count"}
 _VERSIONS = re.compile(r">=(\d+(?:\.\d+)*),(<=?)(\d+(?:\.\d+)*)\Z")
 
 
@@ -58,21 +62,25 @@ class Divergence:
     low: tuple[int, ...]
     high: tuple[int, ...]
     high_closed: bool
-    rule: str
+    rules: frozenset[str]
     rows: frozenset[str]
-    outcome: tuple[str, str] | None
+    operand: str
+    outcome: tuple[frozenset[str], str] | None
     reason: str
     count: int
 
     def matches(self, plan: Plan, left: Side, right: Side, verdict: Differ) -> bool:
         """Return whether this entry explains the finding of ``right`` against ``left``, or the other way round."""
-        if verdict.rule != self.rule:
+        if verdict.rule not in self.rules:
             return False
         seen = (verdict.left_class, verdict.right_class)
         sides = ((left, seen[::-1]), (right, seen))
-        if not any(self._names(side) and self.outcome in (None, classes) for side, classes in sides):
+        if not any(self._names(side) and self._fits(*classes) for side, classes in sides):
             return False
-        return not self.rows or bool(self.rows & _rows_of(plan))
+        return not self.rows or bool(self.rows & _rows_of(plan, self.operand))
+
+    def _fits(self, reference: str, engine: str) -> bool:
+        return self.outcome is None or (reference in self.outcome[0] and engine == self.outcome[1])
 
     def _names(self, side: Side) -> bool:
         name, _, variant = self.engine.partition(":")
@@ -146,7 +154,7 @@ def _entry(data: Any) -> Divergence:
         raise refuse(f"unknown field {unknown[0]}")
     if missing := sorted({"id", "engine", "versions", "rule", "reason", "count"} - set(data)):
         raise refuse(f"field {missing[0]} is missing")
-    for field in ("id", "engine", "versions", "rule", "reason"):
+    for field in ("id", "engine", "versions", "reason"):
         if not isinstance(data[field], str):
             raise refuse(f"{field} is not a string")
     if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{2,79}", data["id"]):
@@ -156,17 +164,31 @@ def _entry(data: Any) -> Divergence:
     bounds = _VERSIONS.match(data["versions"].replace(" ", ""))
     if bounds is None:
         raise refuse("versions is a bounded range such as >=1.1.0,<1.2")
-    if data["rule"] not in RULES:
-        raise refuse(f"rule is one of {', '.join(RULES)}")
     if len(data["reason"].split()) < 4:
         raise refuse("reason is at least one sentence")
     if not isinstance(data["count"], int) or isinstance(data["count"], bool) or not 1 <= data["count"] <= 1000:
         raise refuse("count is a number of cases in 1,000, from 1 to 1000")
     low, closed, high = bounds.groups()
     return Divergence(
-        data["id"], data["engine"], _numbers(low), _numbers(high), closed == "<=", data["rule"],
-        _rows(data, refuse), _outcome(data, refuse), data["reason"], data["count"],
+        data["id"], data["engine"], _numbers(low), _numbers(high), closed == "<=", _rules(data, refuse),
+        _rows(data, refuse), _operand(data, refuse), _outcome(data, refuse), data["reason"], data["count"],
     )  # fmt: skip
+
+
+def _rules(data: dict[str, Any], refuse: Any) -> frozenset[str]:
+    rules = data["rule"] if isinstance(data["rule"], list) else [data["rule"]]
+    if not rules or not all(isinstance(r, str) and r in RULES for r in rules):
+        raise refuse(f"rule is one or several of {', '.join(RULES)}")
+    return frozenset(rules)
+
+
+def _operand(data: dict[str, Any], refuse: Any) -> str:
+    operand = data.get("operand", "")
+    if "operand" in data and operand not in WIDTHS:
+        raise refuse(f"operand is one of {', '.join(WIDTHS)}")
+    if operand and not data.get("rows"):
+        raise refuse("an operand is one of rows")
+    return str(operand)
 
 
 def _rows(data: dict[str, Any], refuse: Any) -> frozenset[str]:
@@ -181,15 +203,19 @@ def _rows(data: dict[str, Any], refuse: Any) -> frozenset[str]:
     return frozenset(rows)
 
 
-def _outcome(data: dict[str, Any], refuse: Any) -> tuple[str, str] | None:
+def _outcome(data: dict[str, Any], refuse: Any) -> tuple[frozenset[str], str] | None:
     if "outcome" not in data:
         return None
     pair = data["outcome"]
-    if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(p, str) and p for p in pair):
-        raise refuse("outcome is the class of the reference's outcome and that of the engine's")
-    if any("*" in p for p in pair):
+    if not isinstance(pair, list) or len(pair) != 2:
+        raise refuse("outcome is the class of the reference's outcome, or a list of them, and that of the engine's")
+    references = pair[0] if isinstance(pair[0], list) else [pair[0]]
+    classes = [*references, pair[1]]
+    if not references or not all(isinstance(p, str) and p for p in classes):
+        raise refuse("outcome is of names of classes")
+    if any("*" in p for p in classes):
         raise refuse("over-broad, outcome has no wildcards")
-    return pair[0], pair[1]
+    return frozenset(references), pair[1]
 
 
 def _numbers(text: str) -> tuple[int, ...]:
@@ -201,13 +227,23 @@ def _version(text: str) -> tuple[int, ...] | None:
     return _numbers(found.group()) if found else None
 
 
-def _rows_of(plan: Plan) -> set[str]:
-    """Return the names of the instructions in the plan's modules (of those that decode)."""
+def _rows_of(plan: Plan, operand: str) -> set[str]:
+    """Return the names of the instructions in the plan's modules (of those that decode); of an operand's type if given.
+
+    A module that is not valid has no types of operands.
+    """
     names: set[str] = set()
     for data in plan.modules.values():
         try:
             module = decode(data, EXECUTED)
+            if operand:
+                validate(module, EXECUTED)
         except WasmError:
             continue
-        names.update(i.row.name for code in module.codes for i in code.body)
+        rows = {i.row for code in module.codes for i in code.body}
+        if not operand:
+            names.update(row.name for row in rows)
+            continue
+        types = [*module.context.operands(), *((r, r.type.pops) for r in rows if isinstance(r.type, Arrow))]
+        names.update(row.name for row, ts in types if operand in map(str, ts))
     return names

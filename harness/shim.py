@@ -42,7 +42,7 @@ from oracles.plan import HOST, WIDTHS, Plan, PlanError, Step
 from oracles.process import Oracle
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from engine.module import Module
     from engine.types import ValType
@@ -267,6 +267,13 @@ class Program:
 
     # answers
 
+    def uses(self, names: Iterable[str]) -> set[str]:
+        """Return which of these instructions the plan's module has."""
+        wanted = set(names)
+        return (
+            {i.row.name for code in self.module.codes for i in code.body if i.row.name in wanted} if wanted else wanted
+        )
+
     def inner(self) -> Plan:
         """Return the plan that runs the program."""
         steps = [Step("instantiate", {"instance": "driver", "module": "driver", "imports": {}})]
@@ -460,6 +467,8 @@ class Shimmed:
             if lacking is not None:
                 raise Refused(lacking)
             program = Program(plan, WASI if WASI in description.can else IMPORT)
+            if missing := sorted(program.uses(description.without)):
+                raise Refused(f"instruction {missing[0]}")
         except Refused as e:
             return [Record(i, Unsupported(str(e))) for i in range(len(plan.steps))]
         return program.records(self.oracle.run(program.inner(), deadline_s=deadline_s))

@@ -91,16 +91,18 @@ class OracleId:
 class Description:
     """Who answers and what it can do.
 
-    ``features`` are names of ``engine.features.FEATURES`` or further proposals' names, ``steps`` keys of STEP_KINDS,
-    ``actions`` host actions, ``types`` value types that cross exactly, ``nan`` profiles of ``Plan.nan``, ``sees`` the
-    parts that ``observe`` shows, ``can`` further abilities: ``imports`` between instances, ``limits`` of memories and
-    tables kept, ``after-trap`` goes on after a trap; ``text`` says that it assembles text, ``fuel`` that it meters.
+    ``features`` are names of ``engine.features.FEATURES`` or further proposals' names, ``without`` those instructions
+    of them that are missing all the same, ``steps`` keys of STEP_KINDS, ``actions`` host actions, ``types`` value types
+    that cross exactly, ``nan`` profiles of ``Plan.nan``, ``sees`` the parts that ``observe`` shows, ``can`` further
+    abilities: ``imports`` between instances, ``limits`` of memories and tables kept, ``after-trap`` goes on after a
+    trap; ``text`` says that it assembles text, ``fuel`` that it meters.
     """
 
     name: str
     version: str
     variant: str = ""
     features: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
     steps: tuple[str, ...] = tuple(STEP_KINDS)
     actions: tuple[str, ...] = ACTIONS
     types: tuple[str, ...] = (*WIDTHS, "funcref", "externref")

@@ -20,9 +20,10 @@ from engine.types import FuncType, GlobalType, MemType, NumType, RefType, TableT
 from .features import Gate
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from engine.features import FeatureSet
+    from engine.instructions.model import Instr
     from engine.module import Module
     from engine.types import DefType, ExternType, HeapType, ResultType, ValType
 
@@ -152,6 +153,13 @@ class Context:
         c = Context.__new__(Context)
         c.__dict__ = self.__dict__.copy()
         return c
+
+    def operands(self) -> Iterator[tuple[Instr, tuple[Any, ...]]]:
+        """Give each row whose operands depend on where it stands, with each list of their types that validation met."""
+        for row, *ts in self.bindings:
+            yield row, tuple(ts)
+        for (row, _), step in self.arrows.items():
+            yield row, tuple(step[1])
 
     # -- what rows ask
 

@@ -81,6 +81,7 @@ def _lacks(entry: dict[str, Any]) -> str:
     """Return in a few words what the best engine here can do and this one cannot."""
     lacks = [f"step {kind}" for kind in ("validate", "read", "write", "assemble") if kind not in entry["steps"]]
     lacks += [name for name in ("imports", "after-trap") if name not in entry["can"]]
+    lacks += [f"{len(entry['without'])} instructions"] if entry["without"] else []
     lacks += [] if "engine" in entry["nan"] else ["canonical NaNs"]
     lacks += [] if entry["fuel"] else ["fuel"]
     return ", ".join(lacks)

@@ -9,6 +9,7 @@ import click
 from harness.case import save_case
 from harness.cli import Exit
 from harness.commands.repro import open_case, runner_of
+from harness.commands.run import registry_option
 from harness.live import Live
 from harness.reduce.check import Check, CheckError
 from harness.reduce.shrink import Reduced, reduce_case
@@ -38,7 +39,7 @@ def reduce(directory: Path, time_s: float, tries: int, out: Path | None) -> int:
     target = out or directory / "reduced"
     if target.exists():
         raise click.UsageError(f"{target} exists; remove it or name another with --out")
-    with runner_of(case.oracles) as runner, Live(every_s=5.0) as live:
+    with runner_of(case.oracles, registry_option(None)) as runner, Live(every_s=5.0) as live:
         check = Check(
             runner, case.finding.signature, tries=tries, time_s=time_s,
             progress=lambda c: live(lambda: f"{c.tries} candidates run, {c.answered} asked"),

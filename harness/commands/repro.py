@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,6 +17,9 @@ from harness.runner import Runner
 from harness.shim import connect
 from harness.triage import unversioned
 from oracles.adapter import Unavailable
+
+if TYPE_CHECKING:
+    from harness.divergences import Registry
 
 __all__ = ["open_case", "repro", "runner_of"]
 
@@ -31,10 +35,10 @@ def open_case(directory: Path) -> Case:
     return case
 
 
-def runner_of(oracles: tuple[str, ...]) -> Runner:
+def runner_of(oracles: tuple[str, ...], registry: Registry | None = None) -> Runner:
     """Return a runner with these oracles; one that is named twice is compared with itself."""
     try:
-        runner = Runner([connect(o) for o in dict.fromkeys(oracles)])
+        runner = Runner([connect(o) for o in dict.fromkeys(oracles)], registry)
     except Unavailable as e:
         raise EnvironmentProblem(str(e)) from None
     try:

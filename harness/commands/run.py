@@ -113,6 +113,7 @@ def run(
         identity = {
             "format": 1, "seed": seed, "profile": profile, "first": first, "shard": list(shard), "oracles": list(ids),
             "features": sorted(f.name for f in fitted.features), "nan": fitted.nan,
+            "without": sorted(fitted.without),
             "versions": {"wfuzz": __version__, **versions},
         }  # fmt: skip
         directory = _directory(out or Path("wfuzz-out") / f"{time.strftime('%Y%m%d-%H%M%S')}-seed{seed}", identity)

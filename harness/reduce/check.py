@@ -1,8 +1,9 @@
 """Whether a candidate still shows the finding: the one question every pass of reduction asks.
 
-The answer is yes only for the same signature (``harness.triage``); a candidate that differs in another way is another
-finding.  Answers are remembered by the plan's digest, tries and time are budgeted, and before anything is reduced the
-finding must reproduce three times while an empty plan shows nothing.
+The answer is yes only for the same signature (``harness.triage``) and the same entry of the registry, if any; a
+candidate that differs in another way is another finding, and a new bug does not slip into a known one.  Answers are
+remembered by the plan's digest, tries and time are budgeted, and before anything is reduced the finding must reproduce
+three times while an empty plan shows nothing.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from harness.compare import Differ
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from harness.divergences import Divergence
     from harness.runner import Judgement, Runner
     from oracles.plan import Plan
 
@@ -52,6 +54,7 @@ class Check:
     ) -> None:
         self.runner = runner
         self.signature = signature
+        self.divergence: Divergence | None = None  # what explains the finding; ``be_sure`` finds out
         self.tries = 0
         self.answered = 0
         self._time_s = time_s
@@ -64,6 +67,7 @@ class Check:
         now = time.monotonic()
         end = now + (self._limits.end - now) * part
         shared = Check(self.runner, self.signature, tries=0, time_s=0, progress=self._progress)
+        shared.divergence = self.divergence
         shared._known = self._known
         shared._limits = _Limits(int((self._limits.tries - self.tries) * part), end)
         return shared
@@ -82,8 +86,8 @@ class Check:
         return answer
 
     def shows(self, plan: Plan) -> bool:
-        """Run ``plan`` and return whether it has the signature."""
-        return any(j.signature == self.signature for j in self.judgements(plan))
+        """Run ``plan`` and return whether it has the signature, for the same known reason or also for none."""
+        return any((j.signature, j.divergence) == (self.signature, self.divergence) for j in self.judgements(plan))
 
     def judgements(self, plan: Plan) -> list[Judgement]:
         """Return the differences that one run of ``plan`` shows; with a single oracle, those with itself."""
@@ -93,6 +97,7 @@ class Check:
 
     def be_sure(self, plan: Plan) -> None:
         """Check that the finding is one: it shows every time, and nothing shows without steps; or raise CheckError."""
+        self.divergence = next((j.divergence for j in self.judgements(plan) if j.signature == self.signature), None)
         if self.shows(replace(plan, steps=())):
             raise CheckError("a plan without steps shows the signature too, so no reduction would mean anything")
         shown = [self.shows(plan) for _ in range(REPEATS)]

@@ -55,7 +55,11 @@ def profile_of(case: Case) -> Profile | None:
     preset = PRESETS.get(str(case.provenance.get("profile")))
     if preset is None or any(name not in FEATURES for name in case.plan.features):
         return None
-    return replace(preset, features=frozenset(FEATURES[n] for n in case.plan.features), nan=case.plan.nan)
+    features, without = (
+        frozenset(FEATURES[n] for n in case.plan.features),
+        frozenset(case.provenance.get("without", ())),
+    )
+    return replace(preset, features=features, without=without, nan=case.plan.nan)
 
 
 def reduce_case(case: Case, check: Check) -> Reduced:

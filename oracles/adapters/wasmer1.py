@@ -29,8 +29,19 @@ __all__ = ["Wasmer1Adapter", "Wasmer1Session", "adapter"]
 _COMMON = (
     "bulk-memory", "mutable-globals", "mvp", "reference-types", "saturating-float-to-int", "sign-extension",
 )  # fmt: skip
-# Not simd: this release has a proposal of it, without extended multiplication, pairwise addition and conversions.
-FEATURES = {"cranelift": ("multi-value", *_COMMON), "singlepass": _COMMON}
+FEATURES = {"cranelift": ("multi-value", "simd", *_COMMON), "singlepass": _COMMON}
+
+# The release has a draft of the vector proposal: a module with one of these is refused ("proposed simd operator").
+DRAFT = (
+    "f32x4.demote_f64x2_zero", "f64x2.promote_low_f32x4", "f64x2.convert_low_i32x4_u", "i8x16.popcnt",
+    "i16x8.extadd_pairwise_i8x16_s", "i16x8.extadd_pairwise_i8x16_u",
+    "i32x4.extadd_pairwise_i16x8_s", "i32x4.extadd_pairwise_i16x8_u", "i16x8.q15mulr_sat_s",
+    "i16x8.extmul_low_i8x16_s", "i16x8.extmul_high_i8x16_s", "i16x8.extmul_low_i8x16_u", "i16x8.extmul_high_i8x16_u",
+    "i32x4.extmul_low_i16x8_s", "i32x4.extmul_high_i16x8_s", "i32x4.extmul_low_i16x8_u", "i32x4.extmul_high_i16x8_u",
+    "i64x2.extmul_low_i32x4_s", "i64x2.extmul_high_i32x4_s", "i64x2.extmul_low_i32x4_u", "i64x2.extmul_high_i32x4_u",
+    "i64x2.extend_low_i32x4_s", "i64x2.extend_high_i32x4_s", "i64x2.extend_low_i32x4_u", "i64x2.extend_high_i32x4_u",
+    "i32x4.trunc_sat_f64x2_s_zero", "i32x4.trunc_sat_f64x2_u_zero",
+)  # fmt: skip
 _TEXT_CAP = 600
 
 
@@ -97,6 +108,7 @@ class Wasmer1Adapter:
             version=importlib.metadata.version("wasmer"),
             variant=variant,
             features=FEATURES[compiler],
+            without=DRAFT if "simd" in FEATURES[compiler] else (),
             steps=("instantiate", "call"),
             actions=(),
             types=(),

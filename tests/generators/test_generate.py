@@ -225,3 +225,11 @@ def test_a_case_needs_no_more_than_its_features(missing: str | None) -> None:
         for i in range(20):
             case = generate(Source.fresh("features", i), replace(STANDARD, features=features))
             validate(decode(case.wasm, features), features)
+
+
+def test_what_a_profile_does_without_is_not_generated():
+    common = frozenset({"i32.clz", "i64.load", "f64.neg"})
+    seen: Counter[str] = Counter()
+    for profile in (STANDARD, replace(STANDARD, without=common)):
+        seen = sum((names(generate(Source.fresh(11, i), profile).module) for i in range(30)), Counter())
+        assert common & set(seen) == common - profile.without

@@ -328,6 +328,16 @@ def test_a_profile_is_fitted_to_what_all_oracles_have():
     assert ({f.name for f in fitted.features}, fitted.nan) == ({"mvp"}, "module")
 
 
+def test_a_profile_leaves_out_instructions_that_an_oracle_lacks_and_the_case_says_so():
+    poor = FakeOracle("poor", wrong_when(lambda a: True))
+    poor.description.without, poor.description.features = ("i32.popcnt", "i32.clz", "i8x16.popcnt"), ("mvp",)
+    fitted = fit_profile(PRESETS["standard"], [FakeOracle("rich").description, poor.description])
+    assert fitted.without == {"i32.popcnt", "i32.clz"}  # of these features
+    with Runner([FakeOracle("reference", echo), poor]) as runner:
+        (found,) = Examiner(runner, 1, "standard").test(0).found
+    assert found.case.provenance["without"] == ["i32.clz", "i32.popcnt"]
+
+
 def test_the_summary_names_what_was_found(tmp_path):
     _, tally, directory = sitting(tmp_path / "run", wrong_when(lambda a: True), cases=3)
     text = "\n".join(summary_lines(tally, "title", directory.places()))

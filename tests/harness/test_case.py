@@ -184,6 +184,7 @@ def test_oracles_are_ids_never_commands(saved, oracle):
         lambda d: d.update(tape=[0] * 65537),
         lambda d: d.update(format=2),
         lambda d: d.update(provenance={"command": "true"}),
+        lambda d: d.update(provenance={"without": [1]}),
         lambda d: d.update(finding={"signature": 1}),
     ],
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 import wasmtime
 
+from engine.binary import encode
+from engine.text.parser import parse as parse_text
 from harness import baselines
 from harness.compare import Differ, Side
 from harness.divergences import Registry, RegistryError, load, parse
@@ -61,6 +63,12 @@ def test_engine_rule_variant_and_outcome_must_all_fit():
     assert not explained(outcome='["trapped: invalid conversion to integer", "trapped: integer overflow"]')
 
 
+def test_the_reference_may_have_ended_in_several_ways():
+    theirs = '"trapped: invalid conversion to integer"'
+    assert explained(outcome=f'[["returned", "trapped: integer overflow"], {theirs}]')
+    assert not explained(outcome=f'[["returned", "trapped: unreachable"], {theirs}]')
+
+
 def test_rows_must_occur_in_the_case():
     plan = Plan(
         steps=(), modules={"m": wasmtime.wat2wasm("(module (func (drop (i32.trunc_f32_s (f32.const 1)))))"), "x": b"no"}
@@ -69,15 +77,45 @@ def test_rows_must_occur_in_the_case():
     assert not explained(plan=plan, rows='["i32.trunc_f32_u"]')
 
 
+def test_several_rules_may_show_one_bug():
+    assert explained(rule='["R2", "R4"]')
+    assert not explained(rule='["R2", "R5"]')
+
+
+@pytest.mark.parametrize(
+    ("body", "operand", "has"),
+    [
+        ("(drop (select (v128.const i64x2 0 0) (v128.const i64x2 0 0) (i32.const 0)))", "v128", True),
+        ("(drop (select (result v128) (v128.const i64x2 0 0) (v128.const i64x2 0 0) (i32.const 0)))", "v128", True),
+        ("(drop (select (i64.const 0) (i64.const 0) (i32.const 0))) (drop (v128.const i64x2 0 0))", "v128", False),
+        ("(drop (select (i64.const 0) (i64.const 0) (i32.const 0)))", "i64", True),
+        ("(drop (f32.abs (f32.const 0)))", "f32", True),
+        ("(drop (f32.abs (f32.const 0)))", "f64", False),
+        ("drop", "f64", False),  # not valid
+    ],
+)
+def test_an_instruction_may_be_known_for_one_type_of_operand(body, operand, has):
+    wasm = encode(parse_text(f"(module (func {body}))"))
+    plan = Plan(steps=(), modules={"m": wasm})
+    assert explained(plan=plan, rows='["select", "select t", "f32.abs"]', operand=f'"{operand}"') == has
+
+
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
+        ({"rule": "[]"}, "rule"),
+        ({"rule": '["R2", "R99"]'}, "rule"),
+        ({"operand": '"i33"', "rows": '["select"]'}, "operand"),
+        ({"operand": '"i32"'}, "one of rows"),
         ({"command": '"rm"'}, "unknown field"),
         ({"reason": None}, "missing"),
         ({"reason": '"flaky"'}, "sentence"),
         ({"outcome": None}, "over-broad"),
         ({"outcome": '["*", "*"]'}, "over-broad"),
         ({"outcome": '["trapped: x"]'}, "outcome"),
+        ({"outcome": '[[], "trapped: x"]'}, "outcome"),
+        ({"outcome": '[["returned", "*"], "trapped: x"]'}, "over-broad"),
+        ({"outcome": '["returned", ["trapped: x"]]'}, "outcome"),
         ({"versions": '">=1.0"'}, "bounded"),
         ({"versions": '"*"'}, "bounded"),
         ({"engine": '"*"'}, "engine"),

@@ -12,6 +12,7 @@ from generators.module import generate
 from generators.profile import PRESETS
 from harness.case import Case, Finding
 from harness.cases import source_of
+from harness.divergences import parse
 from harness.reduce.check import BudgetSpent, Check, CheckError
 from harness.reduce.shrink import reduce_case
 from harness.reduce.steps import reduce_steps, simpler_values
@@ -19,6 +20,7 @@ from harness.runner import Runner
 from oracles.outcome import Returned, Trapped
 from oracles.plan import HostFunc, Plan, Step
 from tests.support.fakes import FakeOracle, all_return
+from tests.support.wasm import wasm
 
 CALL = Step("call", {"instance": "m", "export": "f", "args": []})
 TURNS = itertools.count()
@@ -49,6 +51,26 @@ def test_only_the_same_signature_is_accepted():
     assert not check(Plan((CALL,)))
     check, _ = check_on(all_return)
     assert not check(Plan((CALL,)))
+
+
+def test_a_new_bug_does_not_slip_into_a_known_one():
+    known = """format = 1
+        [[divergence]]
+        id = "other-eqz"
+        engine = "other"
+        versions = ">=1,<2"
+        rule = "R3"
+        rows = ["i32.eqz"]
+        reason = "a bug that we know"
+        count = 1
+        """
+    eqz, clz = (wasm(f"(func (drop (i32.{name} (i32.const 0))))") for name in ("eqz", "clz"))
+    runner = Runner([FakeOracle("reference"), FakeOracle("other", traps_on(lambda p: True))], parse(known))
+    for start, slipped in ((clz, eqz), (eqz, clz)):
+        check = Check(runner, SIGNATURE, tries=100, time_s=60)
+        check.be_sure(Plan((CALL,), {"m": start}))
+        assert check(Plan((CALL, CALL), {"m": start}))
+        assert not check.share(0.5)(Plan((CALL, CALL), {"m": slipped}))
 
 
 def test_a_plan_is_run_once_however_often_it_is_asked_for():

@@ -12,6 +12,7 @@ from harness.compare import Agree, Differ, Side, outcome_class
 from harness.corpus import case_directories
 from harness.divergences import load
 from harness.runner import Runner
+from oracles.adapter import OracleId
 from oracles.process import Oracle
 
 CASES = case_directories(Path(__file__).parents[2] / "corpus" / "regressions")
@@ -39,7 +40,8 @@ def test_wasmtime_agrees_with_us_unless_the_entry_is_its_own(place):
         differ = Differ(
             finding.rule, finding.step, finding.what, finding.left, finding.right, left_class=ours, right_class=theirs
         )
-    left, right = (Side(n, (), n, case.provenance["versions"][n]) for n in ("reference", name))
+    ids = "reference", name
+    left, right = (Side(i, (), OracleId.parse(i).name, case.provenance["versions"][i]) for i in ids)
     entry = load(baselines() / "divergences.toml").explain(case.plan, left, right, differ)
     assert entry is not None
     assert entry.id == place.name

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from engine.binary import decode
-from engine.features import EXECUTED
+from engine.features import EXECUTED, SIMD
+from engine.instructions import TABLE
 from engine.validation import validate
 from generators.module import generate
 from generators.profile import PRESETS
@@ -19,6 +20,7 @@ from harness.compare import Agree, Differ, Side, compare
 from harness.shim import Program, Shimmed, connect, described
 from harness.shim_module import IMPORT, WASI, Refused
 from oracles.adapter import Description
+from oracles.adapters import wasmer1
 from oracles.conformance import CHECKS, failure
 from oracles.conformance_modules import binary
 from oracles.outcome import Blocked, Crashed, Exhausted, HostError, Record, Returned, TimedOut, Trapped, Unsupported
@@ -173,6 +175,24 @@ def test_a_described_oracle_claims_what_the_shim_adds() -> None:
     assert "after-trap" in described(replace(inner, can=("import",))).can
 
 
+def test_a_module_with_an_instruction_that_the_engine_lacks_is_unsupported(wasmer: Shimmed) -> None:
+    class Poor(Shimmed):
+        @property
+        def description(self) -> Description:
+            return replace(super().description, without=("i32.clz", "i32.ctz"))
+
+    module = wasm('(func (export "f") (result i32) (i32.ctz (i32.const 1)))')
+    plan = Plan((Step("instantiate", {"instance": "i", "module": "m", "imports": {}}),), {"m": module}, nan="none")
+    assert Poor(wasmer.oracle).run(plan)[0].outcome == Unsupported("instruction i32.ctz")
+    assert Poor(wasmer.oracle).run(replace(plan, modules={"m": wasm("(func)")}))[0].outcome == Returned()
+
+
+def test_what_the_old_wasmer_lacks_are_vector_instructions_of_the_table() -> None:
+    names = wasmer1.DRAFT
+    assert len(set(names)) == len(names) == 27
+    assert {TABLE.by_name[name].feature for name in names} == {SIMD}
+
+
 def test_vectors_pass_through_host_functions_and_globals(wasmer: Shimmed) -> None:
     module = wasm("""
         (import "host" "h" (func $h (param v128 f32) (result v128 i64)))
@@ -208,6 +228,20 @@ def test_generated_cases_agree_with_the_reference(wasmer: Shimmed) -> None:
             assert not isinstance(comparison.verdict, Differ), json.dumps(plan.to_json())
             compared += sum(isinstance(r.outcome, Returned) for r in right.records)
     assert compared > 100
+
+
+@pytest.mark.external
+def test_the_old_wasmer_refuses_each_instruction_that_its_adapter_leaves_out() -> None:
+    with connect("wasmer@1.1:cranelift") as oracle:
+        assert oracle.description.without == wasmer1.DRAFT
+        make = (Step("instantiate", {"instance": "i", "module": "m", "imports": {}}),)
+        for name in wasmer1.DRAFT:
+            pops = TABLE.by_name[name].arrow(None, ()).pops
+            gets = " ".join(f"(local.get {x})" for x in range(len(pops)))
+            module = wasm(f"(func (param {' '.join(map(str, pops))}) (drop ({name} {gets})))")
+            inner = Program(Plan(make, {"m": module}, nan="none"), IMPORT).inner()
+            (record, *_) = oracle.oracle.run(inner)
+            assert "proposed simd operator" in getattr(record.outcome, "text", ""), name
 
 
 @pytest.mark.external

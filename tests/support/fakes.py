@@ -29,8 +29,9 @@ class FakeOracle:
         self.id = oracle_id
         self.behave = behave
         self.description = SimpleNamespace(
-            name=oracle_id.partition(":")[0], version=version, features=FEATURES, nan=("engine", "module", "none")
-        )
+            name=oracle_id.partition(":")[0], version=version, features=FEATURES, without=(),
+            nan=("engine", "module", "none"),
+        )  # fmt: skip
         self.runs: list[Plan] = []
         self.is_closed = False
 
