@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 from engine.errors import TrapKind
 from engine.instructions.model import Effect
-from engine.matching import top
+from engine.matching import matches, top
 from engine.module import In
 from engine.numerics.lanes import F32X4
-from engine.types import ANY, F32, I32, FuncType, NumType, RefType, ValType, VecType, ref
+from engine.types import ANY, F32, I32, FuncType, NumType, RefType, ValType, VecType
 from generators.build import ELSE, END, const, instr
 from generators.heap import castable, operands
 from generators.immediates import fill
@@ -70,17 +70,16 @@ class Body:
             self.settable.setdefault(t, []).append(x)
         self._late = [x for x in range(len(self.functype.params), self.visible) if is_present(self.locals[x])]
         self._given = Given(self._late)
-        self._has_present = any(map(is_present, self.settable))
+        self._present = [t for t in self.settable if is_present(t)]
         self._calls: dict[tuple[bool, ValType | None], Choices] = {}
         self._tail_calls: dict[bool, Choices] = {}
 
     def held(self, t: ValType) -> list[int]:
         """Return the locals that hold a ``t`` here."""
         found = self.settable.get(t, [])
-        if not self._has_present or not isinstance(t, RefType):
+        if not self._present or not isinstance(t, RefType):
             return found
-        if t.null:
-            found = found + self.settable.get(ref(False, t.heap), [])
+        found = found + [x for u in self._present if u is not t and matches(u, t) for x in self.settable[u]]
         return [x for x in found if self._given.may_read(x, self.out)]
 
     def calls(self, t: ValType | None = None) -> Choices:

@@ -197,6 +197,7 @@ class Signatures:
         self.heap.index[types[self.funcs[called]]] = self.funcs[called]
         t = ref(False, types[self.funcs[called]])
         self.present += (t,)
+        self._escaping[t] = [called]
         for x in own[1:]:
             if x != called and source.chance(50):
                 before = self.functype(x)
@@ -237,21 +238,28 @@ class Signatures:
             low = source.choose((4, 2, 6))
             limits = Limits(low, low + source.choose((4, 0)))
             self.tables.append(TableType(source.choose(self.heap.values), limits, self._addrtype()))
+        self.filled: dict[int, Expr] = {}  # what the slots of a table hold at first, where that is not null
+        if self.present and source.chance(40):
+            t = source.choose([t for t in self.present if top(t.heap) is FUNC] or self.present)
+            self.filled[len(self.tables)] = self._initial(t)
+            self.tables.append(TableType(t, Limits(3, 3 + source.choose((2, 0))), self._addrtype()))
 
     def _choose_globals(self) -> None:
         source = self.source
         self.globals: list[Global] = []
         for _ in range(source.between(*self.profile.globals)):
-            t = self.choose_valtype()
+            t = self.choose_type()
             mutable = not source.chance(20)
             self.globals.append(Global(GlobalType(mutable, t), self._initial(t)))
         self.work = len(self.globals)
         self.globals.append(Global(GlobalType(True, I32), (const(I32, 0), END)))
 
     def _initial(self, t: ValType) -> Expr:
-        """A constant expression: a number, an object or null."""
+        """A constant expression: a number, an object, a function or null."""
         if not isinstance(t, RefType):
             return self._constant_expr(t)
+        if not t.null:
+            return (*self.fresh(t), END)
         if t in self.heap.values and self.source.chance(80):
             return (*self.heap.fresh(self.source, t), END)
         return (self.default(t), END)
@@ -384,7 +392,9 @@ class Signatures:
         found = self._escaping.get(t)
         if found is None:
             found = [x for x in self.exported() if self.flags[x] != "plain"]
-            found = self._escaping[t] = [x for x in found if matches_heap(self.context.funcs[x], t.heap)]
+            if t.heap is not FUNC:
+                found = [x for x in found if matches_heap(self.context.funcs[x], t.heap)]
+            self._escaping[t] = found
         return found
 
     def stores(self, t: NumType | VecType) -> list[Option]:
@@ -416,6 +426,10 @@ class Signatures:
 
     def slots(self, table: int, typeidx: int) -> list[int]:
         """Return the slots of a table that instantiation fills with functions of this type."""
+        if table in self.filled:
+            held = self.filled[table][0]
+            fits = held.row.name == "ref.func" and self.funcs[held.imms[0]] == typeidx
+            return list(range(self.tables[table].limits.min)) if fits else []
         found = []
         for elem in self.elems:
             if isinstance(elem.mode, Active) and elem.mode.index == table:
@@ -448,7 +462,9 @@ class Signatures:
             types=(*self.heap.groups, *(RecType((self._subtype(y, t),)) for y, t in enumerate(self.functypes))),
             imports=tuple(self.imports),
             funcs=tuple(self.funcs[self.imported :]),
-            tables=tuple(Table(replace(t, reftype=open_(t.reftype))) for t in self.tables),
+            tables=tuple(
+                Table(replace(t, reftype=open_(t.reftype)), self.filled.get(x)) for x, t in enumerate(self.tables)
+            ),
             mems=tuple(self.mems),
             tags=tuple(TagType(self._typeidx(FuncType(ts, ()))) for ts in self.tags),
             globals=tuple(replace(g, type=replace(g.type, valtype=open_(g.type.valtype))) for g in self.globals),

@@ -69,6 +69,23 @@ def test_every_heap_type_is_that_of_parameters_results_locals_and_blocks() -> No
     assert blocks >= expected
 
 
+def test_globals_and_tables_hold_them_from_the_beginning() -> None:
+    globals_: set[str] = set()
+    tables: Counter[str] = Counter()
+    calls = 0
+    for case in cases(250):
+        c = Context.of_module(case.module)
+        globals_ |= kinds(g.valtype for g in c.globals)
+        tables.update(kinds(t.reftype for t in c.tables))
+        filled = {x for x, t in enumerate(case.module.tables) if t.init is not None}
+        assert filled == {x for x, t in enumerate(c.tables) if is_present(t.reftype)}
+        indirect = (i for code in case.module.codes for i in code.body if i.row.name == "call_indirect")
+        calls += sum(i.imms[1] in filled for i in indirect)
+    assert globals_ >= {*map(str, PRESENT[:5]), "StructType", "ArrayType"}
+    assert set(tables) >= {*map(str, PRESENT[:5]), "StructType", "ArrayType", "FuncType"}
+    assert calls
+
+
 def positions(module: Module) -> Iterator[tuple[int, int, int]]:
     """Every function, place in its body, and declared local without a default value, with strides."""
     c = Context.of_module(module)
@@ -122,7 +139,7 @@ def depths(body: Sequence[In]) -> Iterator[tuple[In, int]]:
 
 def test_some_locals_get_their_value_inside_of_a_block_and_are_read_there() -> None:
     deep: Counter[str] = Counter()
-    for case in cases(150):
+    for case in cases(250):
         c = Context.of_module(case.module)
         for f, code in enumerate(case.module.codes):
             params = len(functypes(c)[f + c.imported["func"]].params)
