@@ -73,6 +73,7 @@ _DOMAINS: dict[str, Callable[[Context], Sequence[Any]]] = {
 _CONTEXT_FREE = frozenset({"heaptype", "valtypes", "i32", "i64", "f32", "f64", "v128", "laneidx", "lanes", "zero"})
 
 
+@cache
 def is_context_free(row: Instr) -> bool:
     """Tell whether the immediates of ``row`` name nothing of a module, so that its types are the same in all."""
     return all(imm.name in _CONTEXT_FREE for imm in row.imms)

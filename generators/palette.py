@@ -163,6 +163,7 @@ def list_options(rows: Iterable[Instr], c: Any, choices: Iterable[tuple[Any, ...
     """
     features = c.features
     for row in rows:
+        is_free = choices is None and is_context_free(row)  # else all types are of the module, and on
         found: list[tuple[tuple[Any, ...], Arrow]] = []
         for imms in domain(row, c) if choices is None else choices:
             try:
@@ -170,7 +171,7 @@ def list_options(rows: Iterable[Instr], c: Any, choices: Iterable[tuple[Any, ...
             except InvalidError:
                 continue
             if not arrow.polymorphic:
-                found += [(imms, a) for a in _instances(arrow, features)]
+                found += [(imms, a) for a in _instances(arrow, features)] if is_free else [(imms, arrow)]
         if not found:
             continue
         width, unit = _access(row)

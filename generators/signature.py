@@ -6,7 +6,6 @@ defined is exported, so that an observer sees all state.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from engine.features import (
@@ -463,14 +462,15 @@ class Signatures:
             imports=tuple(self.imports),
             funcs=tuple(self.funcs[self.imported :]),
             tables=tuple(
-                Table(replace(t, reftype=open_(t.reftype)), self.filled.get(x)) for x, t in enumerate(self.tables)
+                Table(TableType(open_(t.reftype), t.limits, t.addrtype), self.filled.get(x))
+                for x, t in enumerate(self.tables)
             ),
             mems=tuple(self.mems),
             tags=tuple(TagType(self._typeidx(FuncType(ts, ()))) for ts in self.tags),
-            globals=tuple(replace(g, type=replace(g.type, valtype=open_(g.type.valtype))) for g in self.globals),
+            globals=tuple(Global(GlobalType(g.type.mutable, open_(g.type.valtype)), g.init) for g in self.globals),
             exports=tuple(exports),
             start=self.start,
-            elems=tuple(replace(e, type=open_(e.type)) for e in self.elems),
+            elems=tuple(Elem(open_(e.type), e.init, e.mode) for e in self.elems),
             datas=tuple(self.datas),
             data_count=len(self.datas) if self.datas and BULK_MEMORY in self.profile.features else None,
         )
