@@ -2,7 +2,8 @@
 
 The idea to hold while reading: two runs of a plan are compared *in the order in which things happened*, and the first
 divergence names the finding (R7).  Nothing after it is a finding, because the states have parted.  Within one step the
-order is host trace, outcome, state, so that the cause is named before its consequence.
+order is host trace, outcome, state, so that the cause is named before its consequence; a module that one engine refuses
+has made no calls, so there the outcome comes first.
 
 What "incomparable" means.  A limit (stack, fuel, memory, wall time) is reached at a point that no specification fixes,
 so an engine that stops early is not wrong.  What it did *before* it stopped must still be a prefix of what the other
@@ -227,7 +228,7 @@ class _Walk:
         if traces[0] is None or traces[1] is None:
             return
         outcomes = self.left.records[i].outcome, self.right.records[i].outcome
-        if not any(_is_limit(o) or isinstance(o, (Crashed, Unsupported)) for o in outcomes):
+        if not any(_is_limit(o) or isinstance(o, (Crashed, Unsupported, Rejected)) for o in outcomes):
             self.same_trace("R5", i, traces[0], traces[1])
 
     @staticmethod

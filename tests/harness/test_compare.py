@@ -193,6 +193,13 @@ def test_grow_compares_the_old_size():
     assert (verdict.rule, verdict.aspect) == ("R2", "old size")
 
 
+def test_a_module_that_is_refused_differs_by_that_and_not_by_the_calls_it_did_not_make():
+    left = records(Returned(), Returned(), data=[(1, state() | {"trace": [["log", []]]})])
+    right = records(Rejected("invalid"), Returned(), data=[(1, state())])
+    verdict = verdict_on([INSTANTIATE, OBSERVE], left, right).verdict
+    assert (verdict.step, verdict.aspect) == (0, "outcome")
+
+
 def test_the_host_trace_of_a_step_is_compared_before_its_outcome():
     left = records(Returned(), Returned(), data=[(1, state() | {"trace": [["log", [["i32", "0"]]]]})])
     right = records(Trapped("unreachable"), Returned(), data=[(1, state())])
