@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 from engine.execution.call_rules import CALL_RULES
 from engine.execution.control_rules import CONTROL_RULES
 from engine.execution.exception_rules import EXCEPTION_RULES
-from engine.execution.fuel import FuelModel, UnitModel
+from engine.execution.fuel_models import UNIT
 from engine.execution.rules import VALUE_RULES, Plan, Rule, plan
 from engine.instructions import TABLE, InstructionTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from engine.execution.fuel import FuelModel
     from engine.instructions.model import Opcode
     from engine.runtime.store import Config
 
@@ -42,7 +43,7 @@ class Build:
     inline: bool = True
     fold: bool = True
     observe: Callable[[int, int], object] | None = None
-    fuel_model: FuelModel = field(default_factory=UnitModel)
+    fuel_model: FuelModel = UNIT
     plans: dict[Opcode, Plan] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -67,5 +68,5 @@ def build_of(config: Config) -> Build:
 
 
 @cache
-def _with_fuel(build: Build, fuel_model: Any) -> Build:
+def _with_fuel(build: Build, fuel_model: FuelModel) -> Build:
     return replace(build, fuel_model=fuel_model)

@@ -82,8 +82,13 @@ def _found_in_table(low: Lowering, imms: tuple[Any, ...], resolve: Resolve) -> C
     """Return the closure of the function that the popped index means."""
     y, x = imms
     table, expected = low.module.tables[x], low.module.types[y]
-    i = low.closure(low.stack.pop())
+    i = low.closure(_certain(low, low.stack.pop()))
     return lambda R: resolve(table, i(R), expected)
+
+
+def _certain(low: Lowering, entry: Any) -> Any:
+    """Return a popped entry whose evaluation cannot trap, because fuel is saved before."""
+    return low.slot(entry) if low.mask(entry) & TRAPS else entry
 
 
 def call_ref(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
@@ -95,7 +100,7 @@ def call_ref(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None
 
 def _referred_to(low: Lowering) -> Callable[[Registers], Any]:
     """Return the closure of the function that the popped reference points to."""
-    r = low.closure(low.stack.pop())
+    r = low.closure(_certain(low, low.stack.pop()))
 
     def test(R: Registers) -> Any:
         func = r(R)

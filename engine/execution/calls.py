@@ -6,7 +6,6 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import ExhaustionError, Resource
-from engine.execution.build import build_of
 from engine.execution.driver import Activation, call_host
 from engine.runtime.instance import HostFunc
 
@@ -36,7 +35,9 @@ def invoke(store: Store, func: FuncInst | HostFunc, args: Sequence[Any]) -> list
     try:
         if isinstance(func, HostFunc):
             return call_host(store, func, list(args))
-        return Activation(store, func, list(args), build_of(store.config).fuel_model.refunds).run()
+        results = Activation(store, func, list(args)).run()
+        assert results is not None  # only resumable activations pause
+        return results
     finally:
         store.activations -= 1
         if before:

@@ -172,17 +172,18 @@ def scatter(d: int, n: int, call: Callable[[Registers], Any]) -> Callable[[Regis
 
 
 def counted(
-    length: int, charge: Callable[[int], int], effect: Callable[[Registers], Any], d: int, refused: int | None
+    length: int, charge: Callable[[int], int], effect: Callable[[Registers], Any], d: int, refused: int | None,
+    unpaid: int,
 ) -> Callable[[Registers], int]:
     """Return the closure that runs a bulk operator and gives the fuel for its pieces, counted by a register.
 
-    Growing that was refused leaves ``refused`` in register ``d`` and has no pieces.
+    Growing that was refused leaves ``refused`` in register ``d`` and gives ``unpaid``.
     """
 
     def f(R: Registers) -> int:
         n = R[length]
         effect(R)
-        return 0 if refused is not None and R[d] == refused else charge(n)
+        return unpaid if refused is not None and R[d] == refused else charge(n)
 
     return f
 

@@ -5,8 +5,10 @@ A construct settles what is below it when it begins, so that every way to its la
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from engine.errors import Trap, TrapKind
 from engine.execution import closures
 from engine.execution.closures import REGISTER
 from engine.execution.frame import BR_TABLE, JUMP, UNREACHABLE, Label
@@ -34,7 +36,7 @@ def nop(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
 def unreachable(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
     """A trap."""
     low.spill(TRAPS)
-    low.finish(UNREACHABLE, offset)
+    low.finish(UNREACHABLE, offset).test = partial(Trap, TrapKind.UNREACHABLE)
 
 
 def enter(low: Lowering, imms: tuple[Any, ...], constants: bool) -> Label:
@@ -96,6 +98,8 @@ def end(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
         del low.stack[label.height :]
         low.results(label.results)
         low.goto(low.join(label), offset)
+    elif Control.END in low.splits:
+        low.split(offset)
     low.labels.pop()
 
 

@@ -83,12 +83,19 @@ def _handle(frames: Frames, block: Block, R: Registers, exn: ExnInst, thrown: Un
         block, R = frames.pop()
 
 
+class _HostTail(Block):
+    """A call of the host in place of a frame: with nothing below it, it is the host that calls the host."""
+
+    __slots__ = ()
+
+
 def _host_tail(func: HostFunc, block: Block) -> Block:
     """Return a block that calls a function of the host with its registers as arguments, and returns the results."""
-    call, return_ = Block(), Block()
+    call, return_ = _HostTail(), _HostTail()
     for made in (call, return_):
         made.code, made.number, made.offset = block.code, block.number, block.offset
-        made.body, made.cost, made.check = [], 0, False
+        made.body = []
+        made.cost = made.paid = made.need = 0
     call.kind, call.callee, call.args = HOST, func, list
     call.handlers, call.dest, call.next = None, 0, return_
     n = len(func.functype.results)
@@ -97,39 +104,79 @@ def _host_tail(func: HostFunc, block: Block) -> Block:
 
 
 class Activation:
-    """One call from the host into Wasm.  ``frames`` are outermost first; where it is empty the call has ended."""
+    """One call from the host into Wasm.  ``frames`` are outermost first; where it is empty the call has ended.
 
-    __slots__ = ("frames", "refunds", "store")
+    The last frame of a paused one is the block to go on with, or with ``failed``, a function of the host and what it
+    raised, the block that called it.  ``paid`` is what was charged for that block already; ``passed`` tells that its
+    fuel was checked, too.  An activation that is ``resumable`` pauses where the store's interval of fuel is used up.
+    """
 
-    def __init__(self, store: Store, func: FuncInst, args: Registers, refunds: bool = False) -> None:
+    __slots__ = ("failed", "frames", "model", "paid", "passed", "required_fuel", "resumable", "results", "store")
+
+    def __init__(self, store: Store, func: FuncInst, args: Registers, resumable: bool = False) -> None:
         code = lowered(func)
         entry = code.entry or lower(code)
         if store.depth > code.room:
             raise ExhaustionError(Resource.STACK, Where(func.funcidx))
         self.store = store
-        self.refunds = refunds
+        self.model = code.lowering.build.fuel_model
         self.frames: Frames = [(entry, args + code.zeros)]
+        self.resumable = resumable
+        self.paid = 0
+        self.passed = False
+        self.required_fuel: int | None = None
+        self.failed: tuple[HostFunc, Exception] | None = None
+        self.results: Registers | None = None
 
-    def run(self) -> list[Any]:
-        """Run until the outermost frame returns, and return its results.
+    def answer(self, results: Registers) -> None:
+        """Say what the function of the host that failed is to have returned."""
+        self.failed = None
+        self.results = results
+
+    def run(self) -> list[Any] | None:
+        """Run until the outermost frame returns, and return its results; None for a pause at an interval of fuel.
 
         A trap, an exhausted limit or an exception of the host leaves through here with ``where`` set; the store is
         intact, and ``store.fuel_left`` tells what is left of the budget (below 0 where the code after the last check
-        point spent more).
+        point spent more).  After exhausted fuel, and if ``failed`` is set after an exception of the host, the frames
+        are there to go on with.
         """
-        store, frames = self.store, self.frames
+        store, frames, model = self.store, self.frames, self.model
         budget: int | None = store.fuel_left
-        limit: float = UNMETERED if budget is None else budget
-        spent = saved = 0
+        limit: float = UNMETERED if budget is None else budget - store.fuel_reserve
+        saved = 0
+        spent = -self.paid
         below = store.depth
         block, R = frames.pop()
+        passed = self.passed and spent + block.need > limit
+        self.paid, self.passed = 0, False
+        self.required_fuel = None
+        if self.results is not None:
+            vs, self.results = self.results, None
+            R[block.dest : block.dest + len(vs)] = vs
+            block = block.next
         try:
             while True:
+                need = block.need
+                if need and spent + need > limit:
+                    if passed:
+                        passed = False
+                    else:
+                        assert budget is not None
+                        paid = block.paid
+                        spent += paid
+                        if budget - spent < need - paid:
+                            self._pause(block, R)
+                            self.required_fuel = model.required(need - paid, budget - spent)
+                            raise ExhaustionError(Resource.FUEL)
+                        saved = spent
+                        limit = spent + store.inject(budget - spent)
+                        if self.resumable and store.fuel_interval is not None:
+                            self._pause(block, R)
+                            self.passed = True
+                            return None
+                        spent -= paid
                 spent += block.cost
-                if block.check and spent > limit:
-                    spent -= block.cost
-                    frames.append((block, R))
-                    raise ExhaustionError(Resource.FUEL)
                 for effect in block.body:
                     effect(R)
                 kind = block.kind
@@ -142,24 +189,24 @@ class Activation:
                 elif kind == CALL:
                     code: Any = block.callee
                     entry = code.entry or lower(code)
-                    saved = spent
                     new = block.args(R)
+                    saved = spent
                     if len(frames) + below >= code.room:
                         raise ExhaustionError(Resource.STACK)
                     frames.append((block, R))
                     R = new
                     block = entry
                 elif kind == RETURN_ONE:
-                    saved = spent
                     v = block.test(R)
+                    saved = spent
                     if not frames:
                         return [v]
                     block, R = frames.pop()
                     R[block.dest] = v
                     block = block.next
                 elif kind == RETURN:
-                    saved = spent
                     vs = block.test(R)
+                    saved = spent
                     if not frames:
                         return vs  # type: ignore[no-any-return]
                     block, R = frames.pop()
@@ -171,9 +218,14 @@ class Activation:
                     targets = block.targets
                     block = targets[i] if i < len(targets) else targets[-1]
                 elif kind <= HOST:
-                    func: Any = block.callee if kind == HOST else block.test(R)
-                    saved = spent
-                    new = block.args(R)
+                    if kind == HOST:
+                        func: Any = block.callee
+                        new = block.args(R)
+                        saved = spent
+                    else:
+                        saved = spent
+                        func = block.test(R)
+                        new = block.args(R)
                     if type(func) is HostFunc:
                         if budget is not None:
                             store.fuel_left = budget - spent
@@ -184,9 +236,16 @@ class Activation:
                             vs = call_host(store, func, new)
                         except UncaughtException as error:
                             thrown = error
+                        except EngineBug:
+                            raise
+                        except Exception as error:
+                            if self.resumable and (frames or type(block) is Block):
+                                self.failed = func, error
+                                frames.append((block, R))
+                            raise
                         finally:  # what ran inside has spent of the same budget, however it ended
                             budget = store.fuel_left
-                        limit = UNMETERED if budget is None else budget
+                        limit = UNMETERED if budget is None else budget - store.fuel_reserve
                         if thrown is None:
                             R[block.dest : block.dest + len(vs)] = vs
                             block = block.next
@@ -205,14 +264,14 @@ class Activation:
                 elif kind == TAIL_CALL:
                     code = block.callee
                     entry = code.entry or lower(code)
-                    saved = spent
                     if len(frames) + below > code.room:
                         raise ExhaustionError(Resource.STACK)
                     R = block.args(R)
+                    saved = spent
                     block = entry
                 elif kind == TAIL_INDIRECT:
-                    func = block.test(R)
                     saved = spent
+                    func = block.test(R)
                     if type(func) is HostFunc:
                         R = block.args(R)
                         block = _host_tail(func, block)
@@ -224,21 +283,24 @@ class Activation:
                         R = block.args(R) + code.zeros
                         block = entry
                 elif kind == BULK:
-                    spent += block.test(R)
-                    block = block.next
+                    pieces = block.test(R)
+                    if pieces < 0:
+                        block = block.other
+                    else:
+                        spent += pieces
+                        block = block.next
                 elif kind == THROW:
                     saved = spent
                     block, R = _handle(frames, block, R, block.test(R), None)
                 elif kind == UNREACHABLE:
                     saved = spent
-                    raise Trap(TrapKind.UNREACHABLE)
+                    raise block.test()
                 elif kind == LAZY:
                     block.code.lowering.extend(block)
                 else:
                     raise EngineBug(f"block of kind {kind}")
         except Trap as trap:
-            if self.refunds:
-                spent = saved
+            spent = model.kept(spent, saved, block.cost - block.paid)
             if trap.where is None:
                 trap.where = _place(block)
             elif trap.where.funcidx is None:
@@ -250,3 +312,7 @@ class Activation:
             if budget is not None:
                 store.fuel_left = budget - spent
             store.depth = below
+
+    def _pause(self, block: Block, R: Registers) -> None:
+        self.frames.append((block, R))
+        self.paid = block.paid

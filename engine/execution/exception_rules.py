@@ -75,7 +75,7 @@ def _target(low: Lowering, label: Label) -> Block:
 def throw(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
     """An exception that ``run`` makes or finds."""
     n = len(p.row.arrow(low.context, imms).pops)
-    low.spill(TRAPS, n)
+    low.spill(TRAPS)  # of the operands too, because fuel is saved before the exception is made
     operands = [low.closure(e) for e in low.stack[len(low.stack) - n :]]
     test = closures.located(closures.many(run_of(low, p, imms), operands), offset)
     _throw(low, test, offset)

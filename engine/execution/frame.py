@@ -40,9 +40,9 @@ CALL_INDIRECT = 7  # ``test`` gives the function or traps; ``args`` makes the li
 HOST = 8  # ``callee`` HostFunc, ``args`` makes the list of arguments; then as CALL
 TAIL_CALL = 9  # ``callee`` Lowered, ``args`` makes its registers; the frame is gone
 TAIL_INDIRECT = 10  # ``test`` gives the function or traps; ``args`` makes the list of arguments; the frame is gone
-BULK = 11  # ``test`` runs the operator and gives the fuel for its pieces; to ``next``
+BULK = 11  # ``test`` runs the operator and gives the fuel for its pieces; to ``next``, below 0 to ``other``
 THROW = 12  # ``test`` gives the exception or traps; to where the ``handlers`` send it
-UNREACHABLE = 13
+UNREACHABLE = 13  # ``test`` makes the trap
 LAZY = 14  # not lowered yet: ``test`` is the innermost label and the symbolic stack at its start
 
 
@@ -55,16 +55,17 @@ class Block:
     """
 
     __slots__ = (
-        "args", "body", "callee", "check", "code", "cost", "dest", "handlers", "kind", "next", "number", "offset",
-        "other", "targets", "test",
+        "args", "body", "callee", "code", "cost", "dest", "handlers", "kind", "need", "next", "number", "offset",
+        "other", "paid", "targets", "test",
     )  # fmt: skip
 
     body: list[Callable[[Registers], Any]]  # the effects
     callee: Lowered | HostFunc
     code: Lowered
     number: int
-    cost: int
-    check: bool
+    cost: int  # of all of it
+    paid: int  # the part of the cost that is charged before fuel is checked
+    need: int  # the fuel there must be to go on, 0 where it is not checked
     kind: int
     offset: int
     args: Callable[[Registers], Registers]

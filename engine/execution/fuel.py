@@ -1,21 +1,26 @@
-"""What execution costs: the question that lowering asks about each block, and the simplest answer.
+"""What execution costs: a fuel model as data, which lowering asks about each block and the driver about traps.
 
-Every block has a *cost*, charged at its start; a *check point* is a block before which the driver compares what was
-spent with the budget; a *save point* is the end of a block that hands control to another function or to the host
-(call, return, unreachable): a model with ``refunds`` gives back at a trap what was charged since the last one.
-Charging a block at its start and not per instruction is not observable except through a trap, which is why the model
-decides what a trap leaves.
+Every block has a *cost*, charged when it starts.  A *check point* is a block before which the driver compares what was
+spent with the budget.  A *save point* is where an engine writes its counter back: an operator that hands control to
+another function or to the host.  Charging a block at its start and not by the instruction is observable through a trap
+alone, which is why a model says what a trap keeps.
+
+A model is an immutable value: blocks are made once per model, and a snapshot names it.  The models themselves are in
+``fuel_models.py``; nothing else knows one of them by name.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from engine.instructions.model import Instr
+    from collections.abc import Callable
 
-__all__ = ["FuelModel", "Start", "UnitModel"]
+    from engine.instructions.model import Control, Instr
+
+__all__ = ["Bulk", "Check", "FuelModel", "Refund", "Start"]
 
 
 class Start(Enum):
@@ -27,43 +32,83 @@ class Start(Enum):
     PLAIN = "any other way"
 
 
-class FuelModel(Protocol):
-    """A model must be immutable and hashable: closures and blocks are made once per model."""
+class Check(Enum):
+    """What a check point asks of the fuel that is left."""
 
-    refunds: bool
-
-    def cost(self, row: Instr) -> int:
-        """Return the flat cost of an instruction, charged with its block."""
-
-    def start(self, start: Start) -> tuple[int, bool]:
-        """Return what a block costs beside its instructions, and whether fuel is checked before it."""
-
-    def pieces(self, row: Instr, n: int) -> int:
-        """Return what ``n`` pieces of a bulk operator cost, charged after it succeeded."""
+    FITS = "it pays for the whole block; else nothing is charged"
+    REMAINS = "there is some, after what was spent before the block"
 
 
-class UnitModel:
-    """Each instruction costs its row's ``fuel``, pieces of bulk operators one per ``pieces_per_unit``.
+class Bulk(Enum):
+    """How the pieces of a bulk operator are charged."""
 
-    A budget of n runs everything that costs n in all.  Traps refund nothing.  With ``pieces_per_unit`` None the fuel
-    spent is the number of instructions executed.
+    FLAT = "not at all"
+    AFTER = "once the operator has succeeded"
+    BEFORE = "once its bounds have been checked, before it does anything; too little fuel charges nothing"
+
+
+class Refund(Enum):
+    """What a trap gives back.
+
+    A trap in an operator that is a save point itself gives back nothing, whatever the model.
     """
 
-    __slots__ = ("pieces_per_unit",)
+    NOTHING = "nothing"
+    SAVED = "what was charged since the last save point"
+    BLOCK = "what was charged for the current block"
 
-    refunds = False
 
-    def __init__(self, pieces_per_unit: int | None = 1024) -> None:
-        self.pieces_per_unit = pieces_per_unit
+@dataclass(frozen=True, eq=False)
+class FuelModel:
+    """What is charged, where it is checked, what is given back.
 
-    def cost(self, row: Instr) -> int:
-        """Return the row's own figure."""
-        return row.fuel
+    ``name``, ``version`` and ``variant`` tell the engine that counts like this.  ``flat`` is the cost of an
+    instruction, ``entry`` what a function costs beside its instructions, paid before its check.  Fuel is checked where
+    control comes to a block by one of ``checks``.  ``pieces`` is what that many pieces of a bulk operator cost; where
+    ``unchecked`` is set, a length that is a constant when the body is translated (``constness.py``) and at most that is
+    charged, even if growth is refused, and not checked.  Blocks end at the controls in ``splits`` even where nothing
+    branches.
+    """
 
-    def start(self, start: Start) -> tuple[int, bool]:
-        """Check where unbounded work may begin."""
-        return 0, start is not Start.PLAIN
+    name: str
+    version: int
+    variant: str
+    flat: Callable[[Instr], int]
+    check: Check
+    checks: frozenset[Start]
+    pieces: Callable[[Instr, int], int]
+    entry: int = 0
+    bulk: Bulk = Bulk.AFTER
+    unchecked: int | None = None
+    refund: Refund = Refund.NOTHING
+    splits: frozenset[Control] = frozenset()
 
-    def pieces(self, row: Instr, n: int) -> int:
-        """Return 0 for few pieces, so that small operators cost one instruction."""
-        return 0 if self.pieces_per_unit is None else n // self.pieces_per_unit
+    def __str__(self) -> str:
+        version = f" {self.version}" if self.version else ""
+        return f"{self.name}{version}{':' if self.variant else ''}{self.variant}"
+
+    def price(self, start: Start) -> tuple[int, int]:
+        """Return what is paid before the check of a block, and the fuel that the check wants.
+
+        That is 0 where nothing is checked, and below 0 where it is the cost of the block.
+        """
+        paid = self.entry if start is Start.ENTRY else 0
+        if start not in self.checks:
+            return paid, 0
+        return paid, -1 if self.check is Check.FITS else paid + 1
+
+    def kept(self, spent: int, saved: int, charged: int) -> int:
+        """Return what stays spent after a trap.
+
+        ``spent`` is what was, ``saved`` what was at the last save point, ``charged`` what the current block added.
+        """
+        if self.refund is Refund.NOTHING:
+            return spent
+        return saved if self.refund is Refund.SAVED else max(saved, spent - charged)
+
+    def required(self, need: int, left: int) -> int:
+        """Return the fuel that a call wants at a check point where it found ``left``.
+
+        Where the whole block must fit it is what the store must have in all, else what must be added to it.
+        """
+        return need if self.check is Check.FITS else need - left

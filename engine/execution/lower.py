@@ -38,6 +38,7 @@ from engine.execution.closures import (
     register,
     registers,
 )  # fmt: skip
+from engine.execution.constness import constant_lengths
 from engine.execution.frame import (
     IF,
     IF_REGISTER,
@@ -119,7 +120,8 @@ class Lowering:
         self.frame = Frame(func.module)
         self.nl = locals_
         self.max_nesting = MAX_NESTING if build.fold else 0
-        self.plain = build.fuel_model.start(PLAIN)
+        self.splits = build.fuel_model.splits
+        self.plain = build.fuel_model.price(PLAIN)
         self.openers = labels_of(self.instructions, len(func.functype.results))
         self.labels: list[Label] = []
         self.stack: list[Any] = []
@@ -129,6 +131,7 @@ class Lowering:
         self.body: list[Callable[[Registers], Any]] = []
         self.size = self.registers = locals_
         self.pc = 0
+        self.lengths: dict[int, int] | None = None
         self.begun: list[Block] = []
         self.current = self.block(0, self.openers[0])
 
@@ -177,6 +180,12 @@ class Lowering:
     def function_context(self) -> Context:
         """Return the validation context with the locals of this function."""
         return self.context.function(self.func.functype, self.func.code.locals)
+
+    def length(self) -> int:
+        """Return the length of the bulk operator at hand if a translator sees a constant, else -1."""
+        if self.lengths is None:
+            self.lengths = constant_lengths(self.func)
+        return self.lengths.get(self.pc - 1, -1)
 
     def arity(self, bt: Any) -> tuple[int, int]:
         """Return how many values a block type takes and gives."""
@@ -337,8 +346,7 @@ class Lowering:
         block.number = number
         block.kind = LAZY
         block.test = label, stack
-        block.cost = 0
-        block.check = False
+        block.cost = block.paid = block.need = 0
         block.body = []
         self.code.blocks.append(block)
         return block
@@ -346,7 +354,7 @@ class Lowering:
     def begin(self, block: Block, start: Start = PLAIN) -> None:
         """Make ``block`` the one that effects go to."""
         block.test = None
-        block.cost, block.check = self.plain if start is PLAIN else self.build.fuel_model.start(start)
+        block.paid, block.need = self.plain if start is PLAIN else self.build.fuel_model.price(start)
         self.body = block.body = []
         self.current = block
         self.cost = 0
@@ -361,7 +369,9 @@ class Lowering:
         block = self.current
         block.kind = kind
         block.offset = offset
-        block.cost += self.cost
+        block.cost = block.paid + self.cost
+        if block.need < 0:
+            block.need = block.cost
         self.dead = True
         return block
 
@@ -370,6 +380,13 @@ class Lowering:
         self.finish(JUMP, offset).next = block
         if block.kind == LAZY:
             self.begin(block)
+
+    def split(self, offset: int) -> None:
+        """Go on in a new block."""
+        self.settle()
+        block = self.finish(JUMP, offset)
+        block.next = self.block(self.pc)
+        self.begin(block.next)
 
     def comes_back(self, kind: int, offset: int, results: int, start: Start) -> Block:
         """Close the current block by something that comes back with results, go on after it, and return the block."""

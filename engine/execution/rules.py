@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from engine.execution import closures
 from engine.execution.closures import VALUE
-from engine.execution.frame import BULK
-from engine.execution.fuel import Start
+from engine.errors import Trap, TrapKind
+from engine.execution.frame import BULK, JUMP, UNREACHABLE
+from engine.execution.fuel import Bulk, Check, Refund, Start
 from engine.instructions import numeric
 from engine.instructions.memory import load_n, store_n
 from engine.instructions.model import Control, Effect, Region
@@ -81,9 +82,14 @@ class Plan:
 def plan(row: Instr, rules: Mapping[str, Rule], inline: bool, fuel_model: FuelModel) -> Plan | None:
     """Return how ``row`` is lowered, None where no rule can; ``inline`` allows what knows its semantics."""
     name = _rule_name(row, inline)
+    if name == "bulk" and fuel_model.bulk is Bulk.FLAT:
+        name = "general"
     if name not in rules:
         return None
-    out = Plan(row, rules[name], fuel_model.cost(row))
+    rule = rules[name]
+    if row.access and fuel_model.refund is not Refund.NOTHING:
+        rule = partial(access, rule)
+    out = Plan(row, rule, fuel_model.flat(row))
     out.make_run = row.make if inline else None
     out.folds = inline and row.effect is Effect.PURE and not row.traps
     if name in ("unary", "binary", "ternary", "load", "store"):
@@ -353,9 +359,21 @@ def _call(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int, entries: l
     return closures.shaped(n, bool(p.row.traps))[index], a, b, offset, (run, c) if n == 3 else run
 
 
+def access(rule: Rule, low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
+    """An access to memory where a model refunds traps: one that can never be in bounds is a save point."""
+    m = next(imm for imm in imms if hasattr(imm, "offset"))
+    t = low.context.mem(m.mem)
+    if m.offset + p.row.access <= t.max_pages << t.page_bits:
+        rule(low, p, imms, offset)
+        return
+    low.spill(TRAPS)
+    message = f"{p.row.access} bytes at offset {m.offset:#x}"
+    low.finish(UNREACHABLE, offset).test = partial(Trap, TrapKind.MEMORY_OUT_OF_BOUNDS, message)
+
+
 def bulk(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
     """An operator whose work is in proportion to an operand: it ends its block."""
-    row = p.row
+    row, model = p.row, low.build.fuel_model
     assert row.bulk is not None
     pops, pushes, _ = row.arrow(low.context, imms)
     n = len(pops)
@@ -371,10 +389,21 @@ def bulk(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
             effect = closures.scatter(d, 1, effect)
     else:
         effect = made[0](d if pushes else VALUE, *made[1:])
-    charge = partial(low.build.fuel_model.pieces, row)
-    block = low.comes_back(BULK, offset, len(pushes), Start.BULK)
-    refused = (1 << pushes[0].bits) - 1 if pushes and isinstance(pushes[0], NumType) else None
-    block.test = closures.counted(entries[row.bulk.length], charge, effect, d, refused)
+    static = model.unchecked is not None and 0 <= low.length() <= model.unchecked
+    grows = bool(pushes) and isinstance(pushes[0], NumType)
+    refused = (1 << pushes[0].bits) - 1 if grows and not static else None
+    unpaid = -1 if model.check is Check.REMAINS else 0  # what refused growth costs: -1 is nothing, and no check
+    test = closures.counted(entries[row.bulk.length], partial(model.pieces, row), effect, d, refused, unpaid)
+    if refused is None or not unpaid:
+        low.comes_back(BULK, offset, len(pushes), Start.PLAIN if static else Start.BULK).test = test
+        return
+    here = low.finish(BULK, offset)
+    here.test = test
+    here.next = low.block(low.pc)
+    low.begin(here.next, Start.BULK)
+    here.other = low.finish(JUMP, offset).next = low.block(low.pc)
+    low.begin(here.other)
+    low.results(len(pushes))
 
 
 # fmt: off

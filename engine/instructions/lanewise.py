@@ -207,7 +207,7 @@ def _access(name: str, sub: int, n: int, run: Fn, **rest: Any) -> Instr:
     fields.setdefault("type", lambda c, m: arrows[memarg(c, m, n)])
     return Instr(
         name=name, opcode=(0xFD, sub), effect=Effect.STATE, run=run, feature=SIMD, traps=_OUT_OF_BOUNDS, weight=150,
-        **fields,
+        access=n, **fields,
     )  # fmt: skip
 
 

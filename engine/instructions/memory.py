@@ -95,7 +95,7 @@ def load(name: str, opcode: Opcode, t: NumType | VecType, *, bytes: int, signed:
     return Instr(
         name=name, opcode=opcode, type=lambda c, m: arrows[memarg(c, m, bytes)], effect=Effect.STATE,
         run=partial(load_n, t, bytes, signed), imms=(MEMARG,), traps=_OUT_OF_BOUNDS, reads=_MEMORY, family="load",
-        hot=True, **fields,
+        access=bytes, hot=True, **fields,
     )  # fmt: skip
 
 
@@ -106,7 +106,7 @@ def store(name: str, opcode: Opcode, t: NumType | VecType, *, bytes: int, **rest
     return Instr(
         name=name, opcode=opcode, type=lambda c, m: arrows[memarg(c, m, bytes)], effect=Effect.STATE,
         run=partial(store_n, t, bytes), imms=(MEMARG,), traps=_OUT_OF_BOUNDS, writes=_MEMORY, family="store",
-        hot=True, **fields,
+        access=bytes, hot=True, **fields,
     )  # fmt: skip
 
 

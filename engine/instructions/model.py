@@ -109,6 +109,9 @@ class Instr:
 
     ``name`` is unique; where several rows share a keyword of the text format, a word tells them apart (``select t``).
 
+    ``access`` is how many bytes of memory it loads or stores at an address (0: none).
+
+    ``access`` is how many bytes of memory an instruction loads or stores at its address, 0 for any other.
     ``family`` names the function that made the row (``binop``, ``load``, ...), ``hot`` lets execution inline it,
     ``make(frame, *imms)`` returns the function of the operands that ``run`` applies, where immediates decide much,
     ``nan`` says that a NaN result has bits that the specification leaves open (spec: aux-nans),
@@ -131,6 +134,7 @@ class Instr:
     reads: frozenset[Region] = frozenset()
     writes: frozenset[Region] = frozenset()
     bulk: Bulk | None = None
+    access: int = 0
     family: str = ""
     hot: bool = False
     nan: bool = False

@@ -127,7 +127,7 @@ def _row(
     fields: dict[str, Any] = {"traps": _TRAPS, "reads": _MEMORY, "weight": 25, "spec": spec}
     return Instr(
         name=name, opcode=(_PREFIX, sub), type=lambda c, m: arrows[_memarg(c, m, bytes)], effect=Effect.STATE,
-        run=run, imms=(MEMARG,), **(fields | rest),
+        run=run, imms=(MEMARG,), access=bytes, **(fields | rest),
     )  # fmt: skip
 
 

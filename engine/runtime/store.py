@@ -18,12 +18,15 @@ from engine.types import FuncType, func_deftype
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from engine.execution.fuel import FuelModel
     from engine.module import Code, Module
     from engine.runtime.instance import Caller
     from engine.types import DefType, GlobalType, MemType, RefType, TableType, TagType
 
-__all__ = ["MAX_ACTIVATIONS", "Config", "Store"]
+__all__ = ["MAX_ACTIVATIONS", "MAX_FUEL", "Config", "Store"]
 
+MAX_FUEL = 2**64 - 1
+MAX_PART = 2**63 - 1  # of the fuel that execution is given at once: engines count with a sign
 MAX_ACTIVATIONS = 2_000  # a host function written in C may take a KiB or two of the interpreter's stack
 
 
@@ -47,7 +50,7 @@ class Config:
     max_instances: int = 10_000
     max_heap_bytes: int = 1 << 28
     build: Any = None
-    fuel_model: Any = None
+    fuel_model: FuelModel | None = None
 
     def __post_init__(self) -> None:
         if self.max_activations > MAX_ACTIVATIONS:
@@ -57,13 +60,15 @@ class Config:
 class Store:
     """Everything that instances share.  The position of an instance in its list is its address.
 
-    ``fuel_left`` is the budget of the calls to come (None: unmetered); ``activations`` is how many calls from the host
+    ``fuel_left`` is the budget of the calls to come (None: unmetered), below 0 where more was spent than there was.  Of
+    it ``fuel_reserve`` is not given to execution yet: with a ``fuel_interval`` it gets that much at a time, and a
+    resumable call pauses at the check point where it wants more.  ``activations`` is how many calls from the host
     are under way, ``depth`` how many Wasm calls in the activations below the innermost one.
     """
 
     __slots__ = (
-        "activations", "config", "datas", "depth", "elems", "externs", "fuel_left", "funcs", "globals", "heap_room",
-        "instances", "mems", "tables", "tags",
+        "activations", "config", "datas", "depth", "elems", "externs", "fuel_interval", "fuel_left", "fuel_reserve",
+        "funcs", "globals", "heap_room", "instances", "mems", "tables", "tags",
     )  # fmt: skip
 
     def __init__(self, config: Config | None = None) -> None:
@@ -79,8 +84,45 @@ class Store:
         self.instances: list[ModuleInst] = []
         self.heap_room = self.config.max_heap_bytes
         self.fuel_left: int | None = None
+        self.fuel_reserve = 0
+        self.fuel_interval: int | None = None
         self.activations = 0
         self.depth = 0
+
+    @property
+    def fuel(self) -> int | None:
+        """The fuel that is left, 0 where more was spent than there was; None where nothing is metered."""
+        return None if self.fuel_left is None else min(max(self.fuel_left, 0), MAX_FUEL)
+
+    def set_fuel(self, fuel: int | None) -> None:
+        """Replace the fuel that is left, whatever was overspent; None ends metering."""
+        if fuel is not None and not 0 <= fuel <= MAX_FUEL:
+            raise ValueError(f"fuel is 0 to 2**64 - 1, not {fuel}")
+        self.fuel_left = fuel
+        self.fuel_reserve = 0
+        if fuel is not None:
+            self.inject(fuel)
+
+    def add_fuel(self, fuel: int) -> None:
+        """Add to the fuel that is left, from which what was overspent is taken first."""
+        if fuel < 0:
+            raise ValueError(f"fuel to add is at least 0, not {fuel}")
+        self.fuel_left = min((self.fuel_left or 0) + fuel, MAX_FUEL)
+        self.inject(max(self.fuel_left, 0))
+
+    def set_fuel_interval(self, interval: int | None) -> None:
+        """Make resumable calls pause each time they have spent about this much; None or 0 ends that."""
+        if interval is not None and not 0 <= interval <= MAX_FUEL:
+            raise ValueError(f"an interval is 0 to 2**64 - 1, not {interval}")
+        self.fuel_interval = interval or None
+        if self.fuel_left is not None:
+            self.set_fuel(self.fuel)
+
+    def inject(self, fuel: int) -> int:
+        """Give execution the next part of the ``fuel`` that is left, and return how much that is."""
+        part = min(self.fuel_interval or MAX_PART, fuel, MAX_PART)
+        self.fuel_reserve = fuel - part
+        return part
 
     def alloc_module(self, module: Module, context: Any) -> ModuleInst:
         """Add an empty instance of ``module``, or raise ExhaustionError where there are too many."""

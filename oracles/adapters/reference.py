@@ -16,7 +16,7 @@ from engine import errors
 from engine.binary import decode, encode
 from engine.errors import EngineBug, Resource, Trap, UncaughtException, WasmError
 from engine.execution.calls import invoke
-from engine.execution.fuel import UnitModel
+from engine.execution.fuel_models import unit_model
 from engine.execution.instantiate import instantiate, resolve
 from engine.features import COMPATIBLE, EXECUTED, FEATURES, MVP
 from engine.matching import top
@@ -90,7 +90,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PLANTS", "ReferenceAdapter", "ReferenceSession", "adapter", "outcome_of"]
 
-COUNT = UnitModel(pieces_per_unit=None)  # fuel spent is instructions executed
+COUNT = unit_model(None)  # fuel spent is instructions executed
 UNMETERED = 1 << 62
 PLANTS: dict[str, Callable[[], Build]] = {}  # filled by importing PLANTED_BY, on the first use of a plant
 PLANTED_BY = "harness.planted"  # by name only: oracles do not depend on the harness

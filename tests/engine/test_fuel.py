@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from engine import ExhaustionError, Store, Trap, instantiate, invoke
 from engine.errors import Resource
 from engine.execution.build import Build
 from engine.execution.driver import Activation
-from engine.execution.fuel import Start, UnitModel
+from engine.execution.fuel import Refund, Start
+from engine.execution.fuel_models import UNIT, unit_model
 from engine.runtime.store import Config
 from engine.types import FuncType
 from tests.support.wasm import call, wat
@@ -52,7 +55,7 @@ def test_all_builds_spend_the_same():
 
 
 def test_without_pieces_fuel_counts_instructions():
-    with_pieces, without = instance(), instance(fuel_model=UnitModel(None))
+    with_pieces, without = instance(), instance(fuel_model=unit_model(None))
     assert spent(with_pieces, "f", 9) - spent(without, "f", 9) == 9 * 2
 
 
@@ -134,10 +137,8 @@ def test_growing_is_charged_by_the_piece_unless_refused(grow):
     assert spent(i, "f", 2048) == base + 2
 
 
-class Refunding(UnitModel):
-    """What a call or the host has not seen is given back at a trap."""
-
-    refunds = True
+def model(**changes):
+    return replace(UNIT, name="test", **changes)
 
 
 def test_a_model_may_refund_at_a_trap():
@@ -148,27 +149,20 @@ def test_a_model_may_refund_at_a_trap():
       (func (export "u") (drop (i32.const 1)) (unreachable))"""
     expected = {"f": 0, "g": 1 + 2 + 2, "u": 2}
     for export, cost in expected.items():
-        i = instance(text, fuel_model=Refunding())
+        i = instance(text, fuel_model=model(refund=Refund.SAVED))
         i.store.fuel_left = 1000
         with pytest.raises(Trap):
             call(i, export, *[] if export == "u" else [5])
         assert 1000 - i.store.fuel_left == cost, export
 
 
-class LoopsCost(UnitModel):
-    """A loop header costs 7; only functions are checked."""
-
-    def start(self, start):
-        return (0, True) if start is Start.ENTRY else (7 if start is Start.LOOP else 0, False)
-
-
-def test_a_model_says_what_blocks_cost_and_where_to_check():
+def test_a_model_says_where_to_check_and_what_entry_costs():
     i = instance('(func (export "f") (param i32) (loop (br_if 0 (local.tee 0 (i32.sub (local.get 0) (i32.const 1))))))',
-                 fuel_model=LoopsCost())  # fmt: skip
-    assert spent(i, "f", 4) == 4 * (7 + 5)
-    i.store.fuel_left = 0
+                 fuel_model=model(entry=7, checks=frozenset({Start.ENTRY})))  # fmt: skip
+    assert spent(i, "f", 4) == 7 + 4 * 5
+    i.store.fuel_left = 7
     call(i, "f", 4)
-    assert i.store.fuel_left == -48
+    assert i.store.fuel_left == -20
 
 
 def test_fuel_passes_through_the_host():

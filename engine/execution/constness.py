@@ -1,0 +1,3 @@
+"""Placeholder until the analysis lands."""
+def constant_lengths(func):
+    return {}

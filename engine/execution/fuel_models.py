@@ -1,0 +1,88 @@
+"""The fuel models by name: ours, and those of engines, exact to the unit (spec: none; each engine counts as it likes).
+
+wasmtime charges 1 for every operator but those that make no code; it checks at the entry of functions and at loop
+headers, where more than was spent must have been given; Cranelift and Pulley count in a register that traps lose, Winch
+in memory at the end of each of its basic blocks.  Adding a model is adding an entry to ``MODELS``.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from engine.execution.fuel import Bulk, Check, FuelModel, Refund, Start
+from engine.instructions.model import Control, Effect
+from engine.types import Arrow
+
+if TYPE_CHECKING:
+    from engine.instructions.model import Instr
+
+__all__ = ["MODELS", "UNIT", "fuel_model", "unit_model"]
+
+_WORK = frozenset({Start.ENTRY, Start.LOOP, Start.BULK})  # where unbounded work may begin
+
+
+# -- ours
+
+
+@cache
+def unit_model(pieces_per_unit: int | None = 1024) -> FuelModel:
+    """Each instruction costs its row's ``fuel``, pieces of bulk operators one per ``pieces_per_unit``.
+
+    A budget of n runs everything that costs n in all.  Traps refund nothing.  With ``pieces_per_unit`` None the fuel
+    spent is the number of instructions executed.
+    """
+    return FuelModel(
+        "unit", 0, "" if pieces_per_unit == 1024 else str(pieces_per_unit).lower(),
+        flat=lambda row: row.fuel,
+        check=Check.FITS,
+        checks=_WORK,
+        pieces=lambda row, n: 0 if pieces_per_unit is None else n // pieces_per_unit,
+    )  # fmt: skip
+
+
+UNIT = unit_model()
+
+
+# -- wasmtime
+
+_NO_CODE = frozenset({
+    Control.NOP, Control.BLOCK, Control.LOOP, Control.ELSE, Control.END, Control.UNREACHABLE, Control.RETURN,
+})  # fmt: skip
+_BASIC_BLOCKS = frozenset({Control.END})  # where Winch ends a basic block and lowering would not
+
+
+def _one(row: Instr) -> int:
+    """Return 1 for what makes code, that is all but ``drop`` and a few of the controls."""
+    if row.control is not None:
+        return int(row.control not in _NO_CODE)
+    drops = row.effect is Effect.PURE and isinstance(row.type, Arrow) and row.type.pops and not row.type.pushes
+    return int(not drops)
+
+
+def _each(row: Instr, n: int) -> int:
+    return n
+
+
+_WASMTIME_50 = FuelModel(
+    "wasmtime", 50, "", flat=_one, entry=1, check=Check.REMAINS, checks=_WORK, pieces=_each, unchecked=128,
+    refund=Refund.SAVED,
+)  # fmt: skip
+_WASMTIME_50_WINCH = FuelModel(
+    "wasmtime", 50, "winch", flat=_one, entry=1, check=Check.REMAINS, checks=frozenset({Start.ENTRY, Start.LOOP}),
+    pieces=_each, bulk=Bulk.FLAT, refund=Refund.BLOCK, splits=_BASIC_BLOCKS,
+)  # fmt: skip
+
+MODELS: dict[tuple[str, int, str], FuelModel] = {
+    (model.name, model.version, model.variant): model
+    for model in (UNIT, unit_model(None), _WASMTIME_50, _WASMTIME_50_WINCH)
+}
+
+
+def fuel_model(name: str, version: int = 0, variant: str = "") -> FuelModel:
+    """Return the model of an engine, or raise KeyError with the names of those there are."""
+    try:
+        return MODELS[name, version, variant]
+    except KeyError:
+        known = ", ".join(sorted(map(str, MODELS.values())))
+        raise KeyError(f"no fuel model {name} {version} {variant!r}; known: {known}") from None
