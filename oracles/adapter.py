@@ -95,7 +95,8 @@ class Description:
     of them that are missing all the same, ``steps`` keys of STEP_KINDS, ``actions`` host actions, ``types`` value types
     that cross exactly, ``nan`` profiles of ``Plan.nan``, ``sees`` the parts that ``observe`` shows, ``can`` further
     abilities: ``imports`` between instances, ``limits`` of memories and tables kept, ``after-trap`` goes on after a
-    trap; ``text`` says that it assembles text, ``fuel`` that it meters.
+    trap; ``text`` says that it assembles text, ``fuel`` that it meters; ``fuel_model`` names the model of
+    ``engine.execution.fuel_models`` by which it counts, where one fits exactly.
     """
 
     name: str
@@ -111,6 +112,7 @@ class Description:
     can: tuple[str, ...] = ("imports", "limits", "after-trap")
     text: bool = False
     fuel: bool = False
+    fuel_model: str = ""
     python: str = ""
 
     def to_json(self) -> dict[str, Any]:

@@ -7,17 +7,22 @@ Nothing in an oracle raises for a finding; an adapter returns one of these.  Sta
 {"memories": {export: {"pages": n, "crc": {page: hex}}}, "tables": {export: [Value...]}, "globals": {export: Value}}},
 "trace": [[host function, [Value...]]...]}`` where ``crc`` has the CRC-32 (8 hex digits) of each 4 KiB page that is not
 all zero, keyed by its decimal number.  An engine that counts adds ``executed`` (instructions) to call and instantiate;
-it is reported, never compared.
+it is reported, never compared.  After ``set_fuel`` these have ``fuel``, what is left; under a ``yield_schedule`` they
+have ``pauses``, each ``{"cause": "fuel" or "host", "fuel": n, "state": hex}`` where ``state`` is
+:func:`state_digest` of what observe would show, and ``paused``, how many there were in all; after ``debug`` a trap has
+``frames`` ``[[funcidx, offset]...]``.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 from typing import Any, Dict, Mapping, Optional, Tuple, Type
 
 __all__ = [
     "Blocked", "Crashed", "Exhausted", "HostError", "OUTCOMES", "Outcome", "OutcomeError", "Record", "Rejected",
-    "Returned", "Threw", "TimedOut", "Trapped", "Unsupported",
+    "Returned", "Threw", "TimedOut", "Trapped", "Unsupported", "state_digest",
 ]  # fmt: skip
 
 
@@ -99,6 +104,12 @@ class Blocked:
     """The step names an instance or module that an earlier step failed to make."""
 
     what: str
+
+
+def state_digest(instances: Mapping[str, Any]) -> str:
+    """Return 16 hex digits that stand for the ``instances`` of an observation."""
+    text = json.dumps(instances, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 _ALL = (Returned, Trapped, Threw, HostError, Rejected, Exhausted, Crashed, TimedOut, Unsupported, Blocked)

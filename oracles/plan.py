@@ -45,6 +45,14 @@ class PlanError(ValueError):
 #   read write   bytes of an exported memory at ``address``; ``length``; ``data`` hex
 #   grow         an exported memory (pages) or table (elements, filled with null) by ``delta``
 #   observe      the whole visible state of ``instances`` (all where absent) and the host trace since the last observe
+#   set_fuel     the fuel that is left from here on; after the first, ``limits.fuel`` refills nothing, and each call and
+#                instantiation answers what is left, in ``data.fuel``
+#   get_fuel     what is left, in ``data.fuel``
+#   yield_schedule  calls and instantiations run in slices from here on: ``intervals[i]`` is the fuel between pauses
+#                until the i-th pause, the last one from there on, and an empty list ends it.  Each answers its first
+#                ``pauses`` (64) pauses in ``data.pauses``
+#   debug        from here on a trap answers where each frame stood, innermost first, at most ``frames``, in
+#                ``data.frames``; 0 ends it
 STEP_KINDS: Dict[str, Tuple[str, ...]] = {
     "assemble": ("module", "text", "want?"),
     "validate": ("module",),
@@ -56,6 +64,10 @@ STEP_KINDS: Dict[str, Tuple[str, ...]] = {
     "write": ("instance", "export", "address", "data"),
     "grow": ("instance", "export", "delta"),
     "observe": ("instances?",),
+    "set_fuel": ("fuel",),
+    "get_fuel": (),
+    "yield_schedule": ("intervals", "pauses?"),
+    "debug": ("frames",),
 }
 
 
@@ -90,8 +102,9 @@ class HostFunc:
     pages]``; ``["global.set", instance, export, value]``; ``["table.set", instance, export, index, value]``;
     ``["call", instance, export, args]`` re-enter, an outcome other than returned propagates, an exception so that the
     caller may catch it; ``["trap", id, nth]`` end with ``HostError(id)`` on the nth call of this function (1-based; 0
-    means on every call); ``["throw", instance, export, args, nth]`` end by an exception of an exported tag likewise.
-    Later kinds: burn, suspend.
+    means on every call); ``["throw", instance, export, args, nth]`` end by an exception of an exported tag likewise;
+    ``["fuel"]`` append ``@fuel`` and what is left, an i64, to the host trace; ``["suspend", times]`` pause that many
+    times before the results are given, in calls that run in slices.
     """
 
     params: Tuple[str, ...]
