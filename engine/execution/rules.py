@@ -360,10 +360,14 @@ def _call(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int, entries: l
 
 
 def access(rule: Rule, low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
-    """An access to memory where a model refunds traps: one that can never be in bounds is a save point."""
+    """An access to memory where a model refunds traps: one that can never be in bounds is a save point.
+
+    An offset beyond 32 bits is added while running, and then nothing is known.
+    """
     m = next(imm for imm in imms if hasattr(imm, "offset"))
     t = low.context.mem(m.mem)
-    if m.offset + p.row.access <= t.max_pages << t.page_bits:
+    max_pages = t.max_pages if t.limits.max is None else t.limits.max
+    if m.offset >= 1 << 32 or m.offset + p.row.access <= max_pages << t.page_bits:
         rule(low, p, imms, offset)
         return
     low.spill(TRAPS)
