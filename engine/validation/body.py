@@ -14,7 +14,7 @@ because no reference type is in it, is kept beyond this one in ``_lasting``.
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.errors import InvalidError, UnsupportedError, WasmError, Where
 from engine.instructions.model import Control, Region
@@ -22,15 +22,15 @@ from engine.matching import matches, matches_results
 from engine.types import BOT, Arrow, ExactType, NumType, RefType, VecType, part_of, substitute, variable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from engine.instructions.model import Instr
-    from engine.module import Expr
+    from engine.module import Expr, In
     from engine.types import ResultType, ValType
 
     from .context import Context
 
-__all__ = ["BOTTOM", "MAX_OPERANDS", "check_body"]
+__all__ = ["BOTTOM", "MAX_OPERANDS", "Place", "check_body", "places"]
 
 # An implementation limit: a call of two bytes may push a thousand results.  Looked at where one instruction may push
 # many; anything else needs an instruction per operand.
@@ -353,16 +353,49 @@ def _of_index(c: Context, row: Instr, x: int, t: ValType | ResultType) -> Step:
     return step
 
 
+class Place(NamedTuple):
+    """What is known before an instruction: types of the operands, lowest first, and which locals have been set.
+
+    ``given`` has only locals without a default value.
+    """
+
+    operands: tuple[ValType, ...]
+    given: frozenset[int]
+
+
+def places(c: Context, body: Expr, results: ResultType, tracked: int | None = None) -> list[Place | None]:
+    """Check an expression as :func:`check_body` does, and return the place before each instruction.
+
+    It is None where control cannot come.
+    """
+    walker = _Walker(c, results, tracked)
+    out: list[Place | None] = []
+
+    def watched() -> Iterator[In]:
+        for ins in body:
+            reached = not any(frame.unreachable for frame in walker.frames)
+            out.append(Place(tuple(walker.vals), frozenset(walker.given)) if reached else None)
+            yield ins
+
+    check_body(c, watched(), results, None, tracked, walker)
+    return out
+
+
 def check_body(
-    c: Context, body: Expr, results: ResultType, funcidx: int | None = None, tracked: int | None = None
+    c: Context,
+    body: Iterable[In],
+    results: ResultType,
+    funcidx: int | None = None,
+    tracked: int | None = None,
+    walker: _Walker | None = None,
 ) -> None:
     """Check an expression whose locals and outermost label ``c`` has, and which must yield ``results``.
 
     Locals from index ``tracked`` on may lack a default value, none does if it is None.  Errors carry the function and
-    the offset of the instruction.
+    the offset of the instruction.  ``walker`` is a fresh one that somebody watches.
     Spec: valid-expr.
     """
-    walker = _Walker(c, results, tracked)
+    walker = walker or _Walker(c, results, tracked)
     vals, frames, labels, locals_, mems = walker.vals, walker.frames, c.labels, c.locals, c.mems
     steps, lasting, arrows, index_arrows, bindings = _steps, _lasting, c.arrows, c.index_arrows, c.bindings
     locals_end, mems_end = len(locals_), len(mems)
