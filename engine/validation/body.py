@@ -356,10 +356,11 @@ def _of_index(c: Context, row: Instr, x: int, t: ValType | ResultType) -> Step:
 class Place(NamedTuple):
     """What is known before an instruction: types of the operands, lowest first, and which locals have been set.
 
-    ``given`` has only locals without a default value.
+    Those below ``height`` are outside of the innermost construct.  ``given`` has only locals without a default value.
     """
 
     operands: tuple[ValType, ...]
+    height: int
     given: frozenset[int]
 
 
@@ -374,7 +375,8 @@ def places(c: Context, body: Expr, results: ResultType, tracked: int | None = No
     def watched() -> Iterator[In]:
         for ins in body:
             reached = not any(frame.unreachable for frame in walker.frames)
-            out.append(Place(tuple(walker.vals), frozenset(walker.given)) if reached else None)
+            place = tuple(walker.vals), walker.frames[-1].height, frozenset(walker.given)
+            out.append(Place(*place) if reached else None)
             yield ins
 
     check_body(c, watched(), results, None, tracked, walker)
