@@ -27,13 +27,13 @@ from harness.triage import signature
 from oracles.outcome import Exhausted, TimedOut, Trapped
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from harness.divergences import Divergence
     from oracles.outcome import Record
     from oracles.plan import Plan
 
-__all__ = ["EFFECTS", "RETRY_FACTOR", "Judgement", "OracleLike", "Run", "Runner", "describe_engine"]
+__all__ = ["EFFECTS", "RETRY_FACTOR", "Judgement", "OracleLike", "Run", "Runner", "side_of"]
 
 RETRY_FACTOR = 10
 EFFECTS = frozenset({"instantiate", "call", "set", "write", "grow"})
@@ -106,10 +106,10 @@ class Judgement:
 
 @dataclass(slots=True)
 class Pending:
-    """A plan on its way through every oracle."""
+    """A plan on its way through oracles, by their numbers."""
 
     plan: Plan
-    futures: list[Future[list[Record]]] = field(default_factory=list)
+    futures: dict[int, Future[list[Record]]] = field(default_factory=dict)
 
 
 class Runner:
@@ -152,29 +152,26 @@ class Runner:
         futures = [t.submit(_describe, o) for t, o in zip(self._threads, self.oracles, strict=True)]
         return [f.result() for f in futures]
 
-    def submit(self, plan: Plan) -> Pending:
-        """Start a plan on every oracle and return at once."""
+    def submit(self, plan: Plan, only: Collection[str] | None = None) -> Pending:
+        """Start a plan on every oracle, or only on those with these ids, and return at once."""
         pending = Pending(plan)
-        for thread, oracle in zip(self._threads, self.oracles, strict=True):
-            pending.futures.append(thread.submit(oracle.run, plan))
+        for n, (thread, oracle) in enumerate(zip(self._threads, self.oracles, strict=True)):
+            if only is None or oracle.id in only:
+                pending.futures[n] = thread.submit(oracle.run, plan)
         return pending
 
     def collect(self, pending: Pending) -> Run:
         """Wait for a submitted plan; sides that timed out run again, alone, with ten times the limit."""
         plan = pending.plan
-        answers = [f.result() for f in pending.futures]
-        for n, records in enumerate(answers):
+        answers = {n: f.result() for n, f in pending.futures.items()}
+        for n, records in answers.items():
             if records and isinstance(records[-1].outcome, TimedOut):
                 answers[n] = self._again(n, plan)
-        sides = [
-            Side(oracle.id, tuple(records), *describe_engine(oracle))
-            for oracle, records in zip(self.oracles, answers, strict=True)
-        ]
-        return Run(plan, tuple(sides))
+        return Run(plan, tuple(side_of(self.oracles[n], records) for n, records in answers.items()))
 
-    def run(self, plan: Plan) -> Run:
-        """Return what a plan does on every oracle."""
-        return self.collect(self.submit(plan))
+    def run(self, plan: Plan, only: Collection[str] | None = None) -> Run:
+        """Return what a plan does on every oracle, or on those with these ids."""
+        return self.collect(self.submit(plan, only))
 
     def _again(self, n: int, plan: Plan) -> list[Record]:
         limits = replace(plan.limits, step_ms=plan.limits.step_ms * RETRY_FACTOR)
@@ -209,10 +206,10 @@ def _describe(oracle: OracleLike) -> Any:
     return oracle.description
 
 
-def describe_engine(oracle: OracleLike) -> tuple[str, str]:
-    """Return the name and version of an oracle's engine."""
-    description = oracle.description
-    return str(description.name), str(description.version)
+def side_of(oracle: OracleLike, records: Sequence[Record]) -> Side:
+    """Return the records of an oracle with what its description says of it."""
+    d = oracle.description
+    return Side(oracle.id, tuple(records), str(d.name), str(d.version), str(d.fuel_model), "frames" in d.can)
 
 
 def _self_disagreement(plan: Plan, one: Side, two: Side) -> Differ | None:

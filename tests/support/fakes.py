@@ -6,7 +6,9 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from engine.features import EXECUTED
+from oracles.adapter import ACTIONS
 from oracles.outcome import Record, Returned
+from oracles.plan import STEP_KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,12 +27,18 @@ def all_return(plan: Plan) -> list[Outcome]:
 class FakeOracle:
     """Runs ``behave(plan)``, a list of outcomes or records; ``runs`` remembers the plans."""
 
-    def __init__(self, oracle_id: str, behave: Callable[[Plan], list] = all_return, version: str = "1.0") -> None:
+    def __init__(
+        self,
+        oracle_id: str,
+        behave: Callable[[Plan], list] = all_return,
+        version: str = "1.0",
+        fuel_model: str = "",
+    ) -> None:
         self.id = oracle_id
         self.behave = behave
         self.description = SimpleNamespace(
             name=oracle_id.partition(":")[0], version=version, features=FEATURES, without=(),
-            nan=("engine", "module", "none"),
+            nan=("engine", "module", "none"), steps=tuple(STEP_KINDS), actions=ACTIONS, can=(), fuel_model=fuel_model,
         )  # fmt: skip
         self.runs: list[Plan] = []
         self.is_closed = False
