@@ -25,16 +25,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 __all__ = [
-    "ACTIONS", "ADAPTERS", "ALL", "IDS", "MAX_READ", "MAX_SLOTS", "PAGE", "REENTRY_LIMIT", "Adapter", "Answer",
-    "Description", "Numbering", "OracleId", "RefusingSession", "Session", "Stop", "Unavailable", "blocked", "count_of",
-    "crc_pages", "hex_of", "load", "refusal", "value_of", "values_of",
+    "ACTIONS", "ADAPTERS", "ALL", "BASIC_ACTIONS", "BASIC_STEPS", "IDS", "MAX_READ", "MAX_SLOTS", "PAGE",
+    "REENTRY_LIMIT", "Adapter", "Answer", "Description", "Numbering", "OracleId", "RefusingSession", "Session",
+    "Stop", "Unavailable", "blocked", "count_of", "crc_pages", "hex_of", "load", "refusal", "value_of",
+    "values_of",
 ]  # fmt: skip
 
-ACTIONS = ("record", "mix", "mem.write", "mem.grow", "global.set", "table.set", "call", "trap", "throw")
+BASIC_STEPS = tuple(k for k in STEP_KINDS if k not in ("set_fuel", "get_fuel", "yield_schedule", "debug"))
+BASIC_ACTIONS = ("record", "mix", "mem.write", "mem.grow", "global.set", "table.set", "call", "trap", "throw")
+ACTIONS = (*BASIC_ACTIONS, "fuel", "suspend")
 ALL = "all"  # a plan's features may be ("all",): everything the engine has, switched on
 _ACTION_SIZES = {
     "record": 1, "mix": 2, "mem.write": 5, "mem.grow": 4, "global.set": 4, "table.set": 5, "call": 4, "trap": 3,
-    "throw": 5,
+    "throw": 5, "fuel": 1, "suspend": 2,
 }  # fmt: skip
 PAGE = 4096  # bytes covered by one checksum of ``observe``
 MAX_READ = 4 << 20  # bytes that one ``read`` step may ask for
@@ -74,7 +77,7 @@ class OracleId:
         """Return the parts of an id, or raise Unavailable."""
         head, _, variant = text.partition(":")
         name, _, version = head.partition("@")
-        if not all(re.fullmatch(r"[\w.=-]+", part, re.ASCII) for part in (name, version or "x", variant or "x")):
+        if not all(re.fullmatch(r"[\w.=+-]+", part, re.ASCII) for part in (name, version or "x", variant or "x")):
             raise Unavailable(f"{text!r} is not an oracle id: NAME[@VERSION][:VARIANT]")
         return OracleId(name, version, variant)
 
@@ -95,8 +98,8 @@ class Description:
     of them that are missing all the same, ``steps`` keys of STEP_KINDS, ``actions`` host actions, ``types`` value types
     that cross exactly, ``nan`` profiles of ``Plan.nan``, ``sees`` the parts that ``observe`` shows, ``can`` further
     abilities: ``imports`` between instances, ``limits`` of memories and tables kept, ``after-trap`` goes on after a
-    trap; ``text`` says that it assembles text, ``fuel`` that it meters; ``fuel_model`` names the model of
-    ``engine.execution.fuel_models`` by which it counts, where one fits exactly.
+    trap, ``frames`` of a trap are exact; ``text`` says that it assembles text, ``fuel`` that it meters; ``fuel_model``
+    names the model of ``engine.execution.fuel_models`` by which it counts, ``fuel_note`` says why that is none.
     """
 
     name: str
@@ -104,8 +107,8 @@ class Description:
     variant: str = ""
     features: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
-    steps: tuple[str, ...] = tuple(STEP_KINDS)
-    actions: tuple[str, ...] = ACTIONS
+    steps: tuple[str, ...] = BASIC_STEPS
+    actions: tuple[str, ...] = BASIC_ACTIONS
     types: tuple[str, ...] = (*WIDTHS, "funcref", "externref")
     nan: tuple[str, ...] = ("module", "none")
     sees: tuple[str, ...] = ("memories", "tables", "globals")
@@ -113,6 +116,7 @@ class Description:
     text: bool = False
     fuel: bool = False
     fuel_model: str = ""
+    fuel_note: str = ""
     python: str = ""
 
     def to_json(self) -> dict[str, Any]:
@@ -177,11 +181,11 @@ class Session:
     """One plan in one engine: names, the host's state, and the dispatch of steps.
 
     A subclass defines ``step_KIND(step) -> Answer`` for what its engine can do, ``observe_instance`` and ``table_set``,
-    and ``throw`` and ``propagate`` where exceptions can pass through host functions.
+    ``throw`` and ``propagate`` where exceptions can pass through host functions; for fuel see ``oracles.metered``.
     ``binaries`` holds the plan's modules and those assembled, ``instances`` what the subclass keeps of each instance.
     """
 
-    actions: tuple[str, ...] = ACTIONS
+    actions: tuple[str, ...] = BASIC_ACTIONS
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -192,7 +196,11 @@ class Session:
         self.nesting = 0
 
     def run(self, step: Step) -> Answer:
-        """Answer one step; exceptions other than Stop are bugs of the adapter and end its worker."""
+        """Answer one step of the plan; exceptions other than Stop are bugs of the adapter and end its worker."""
+        return self.dispatch(step)
+
+    def dispatch(self, step: Step) -> Answer:
+        """Answer a step of the plan or one that a host function makes."""
         method = getattr(self, "step_" + step.kind, None)
         if method is None:
             return Unsupported(f"step {step.kind}"), None
@@ -260,6 +268,14 @@ class Session:
         """Leave the host function by the way in which a call that it made has ended."""
         raise Stop(outcome)
 
+    def fuel(self) -> int:
+        """Return the fuel that is left (the ``fuel`` action)."""
+        raise Stop(Unsupported("action fuel"))
+
+    def suspend(self, times: int) -> None:
+        """Pause that often before the host function gives its results (the ``suspend`` action)."""
+        raise Stop(Unsupported("action suspend"))
+
     def host_call(self, name: str, args: Sequence[Value]) -> list[Value]:
         """Run the actions of the plan's host function and return its results, or raise Stop with the outcome."""
         host = self.plan.hosts[name]
@@ -286,6 +302,10 @@ class Session:
                 self.trace.append([name, [list(v) for v in args]])
             elif kind == "mix":
                 results = host_mix(count_of(action[1]), args, host.results)
+            elif kind == "fuel":
+                self.trace.append(["@fuel", [["i64", f"{self.fuel():016x}"]]])
+            elif kind == "suspend":
+                self.suspend(count_of(action[1]))
             elif kind == "trap":
                 if action[2] in (0, count):
                     raise Stop(HostError(str(action[1])))
@@ -311,7 +331,7 @@ class Session:
         if step is None:
             self.table_set(instance, export, count_of(action[3]), value_of(action[4]))
             return
-        outcome, _ = self.run(step)
+        outcome, _ = self.dispatch(step)
         if kind == "call" and not isinstance(outcome, (Returned, Blocked)):
             self.propagate(outcome)
         if isinstance(outcome, Unsupported):

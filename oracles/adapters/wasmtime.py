@@ -3,7 +3,7 @@
 Variants: none given is Cranelift optimising for speed, ``none`` Cranelift without optimisation, ``winch`` the baseline
 compiler, ``pulley`` the portable interpreter.  The plan decides the rest of the configuration: features (empty is the
 engine's default, ``("all",)`` everything it has, else exactly those named and what they need), canonical NaNs and
-deterministic relaxed SIMD for the profile ``engine``, fuel if the plan limits it.
+deterministic relaxed SIMD for the profile ``engine``, fuel if the plan asks for it.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ import platform
 from typing import TYPE_CHECKING
 
 from oracles.adapter import (
-    ACTIONS,
     ALL,
+    BASIC_ACTIONS,
+    BASIC_STEPS,
     Adapter,
     Answer,
     Description,
@@ -33,6 +34,7 @@ from oracles.adapters.wasmtime_api import KINDS, OF, VAL_SIZE, Api, Setup
 from oracles.adapters.wasmtime_state import FUNC, SHARED, TAG, TEXT_CAP, Export, StateSession
 from oracles.adapters.wasmtime_text import ascii_text
 from oracles.adapters.wasmtime_values import Values
+from oracles.metered import UNMETERED, is_metered
 from oracles.outcome import Exhausted, Outcome, Rejected, Returned, Threw, Trapped, Unsupported
 from oracles.plan import HOST
 from oracles.traps import HOST_TRAP, STACK, WASMTIME_CODES
@@ -60,6 +62,8 @@ class WasmtimeSession(StateSession):
         self.context: int = api.wasmtime_store_context(self.store)
         limits = plan.limits
         api.wasmtime_store_limiter(self.store, limits.memory_pages << 16, limits.table_elements, -1, -1, -1)
+        if self.metered:
+            self.set_fuel(UNMETERED)
         self.values = Values(api, self.context)
         self.cell = ctypes.create_string_buffer(VAL_SIZE)  # for one value at a time, between engine and ``values``
         self.compiled: dict[str, int] = {}
@@ -136,7 +140,6 @@ class WasmtimeSession(StateSession):
         buffer = ctypes.create_string_buffer(items, max(1, len(items)))
         instance = ctypes.create_string_buffer(16)
         trap = ctypes.c_void_p()
-        self._refuel()
         error = self.api.wasmtime_instance_new(self.context, module, buffer, count, instance, ctypes.byref(trap))
         ended = self._ended(error, trap.value, linking=True)
         if ended is not None:
@@ -194,7 +197,6 @@ class WasmtimeSession(StateSession):
         buffer = ctypes.create_string_buffer(VAL_SIZE * (params + results + 1))
         base = ctypes.addressof(buffer)
         out = base + VAL_SIZE * params
-        self._refuel()
         roots = self._write_all(args, base)
         trap = ctypes.c_void_p()
         error = self.api.wasmtime_func_call(
@@ -217,10 +219,13 @@ class WasmtimeSession(StateSession):
         export.arity = (sizes[0], sizes[1])
         return export.arity
 
-    def _refuel(self) -> None:
-        fuel = self.plan.limits.fuel
-        if fuel is not None and self.nesting == 0:
-            self.api.error(self.api.wasmtime_context_set_fuel(self.context, fuel))
+    def fuel(self) -> int:
+        left = ctypes.c_uint64()
+        self.api.error(self.api.wasmtime_context_get_fuel(self.context, ctypes.byref(left)))
+        return left.value
+
+    def set_fuel(self, fuel: int) -> None:
+        self.api.error(self.api.wasmtime_context_set_fuel(self.context, fuel))
 
     def _ended(self, error: int | None, trap: int | None, *, linking: bool = False) -> Outcome | None:
         """Return how a call or instantiation ended, None if it returned; frees what it is given."""
@@ -358,7 +363,9 @@ class WasmtimeSession(StateSession):
 
 
 def _actions(variant: str) -> tuple[str, ...]:
-    return tuple(a for a in ACTIONS if a != "throw" or "exceptions" in wasmtime_api.engine_features(variant))
+    return tuple(
+        a for a in (*BASIC_ACTIONS, "fuel") if a != "throw" or "exceptions" in wasmtime_api.engine_features(variant)
+    )
 
 
 def _name(vec: int) -> str:
@@ -406,6 +413,7 @@ class WasmtimeAdapter:
             version=wasmtime_api.version(),
             variant=variant,
             features=wasmtime_api.engine_features(variant),
+            steps=(*BASIC_STEPS, "set_fuel", "get_fuel"),
             actions=_actions(variant),
             types=KINDS[:6] if variant == "winch" else KINDS,
             nan=("module", "none") if variant == "winch" else ("engine", "module", "none"),
@@ -424,7 +432,7 @@ class WasmtimeAdapter:
         features = frozenset(plan.features) if plan.features else None
         if features is not None and ALL in features:
             features = frozenset((ALL,))
-        setup = Setup(self.variant, features, plan.nan == "engine", plan.limits.fuel is not None)
+        setup = Setup(self.variant, features, plan.nan == "engine", is_metered(plan))
         return WasmtimeSession(plan, self.api, setup)
 
 

@@ -232,7 +232,8 @@ class Api:
         elif setup.variant == "none":
             self.wasmtime_config_cranelift_opt_level_set(config, 0)
         self.wasmtime_config_parallel_compilation_set(config, False)
-        self.wasmtime_config_memory_init_cow_set(config, False)
+        if not setup.fuel:  # costs a file for each module; but what segments cost depends on it
+            self.wasmtime_config_memory_init_cow_set(config, False)
         self.wasmtime_config_wasm_component_model_set(config, False)
         self.wasmtime_config_wasm_component_model_async_set(config, False)
         if setup.fuel:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import ctypes
 from typing import TYPE_CHECKING, Any
 
-from oracles.adapter import MAX_READ, MAX_SLOTS, Answer, Session, Stop, blocked, count_of, crc_pages, hex_of, value_of
+from oracles.adapter import MAX_READ, MAX_SLOTS, Answer, Stop, blocked, count_of, crc_pages, hex_of, value_of
 from oracles.adapters.wasmtime_api import KINDS, OF, VAL_SIZE, Api
+from oracles.metered import MeteredSession
 from oracles.outcome import Exhausted, Returned, Trapped, Unsupported
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Export:
         self.arity: tuple[int, int] | None = None
 
 
-class StateSession(Session):
+class StateSession(MeteredSession):
     """A session over a store; ``instances`` holds each instance's exports by name in export order."""
 
     instances: dict[str, dict[str, Export]]
