@@ -12,6 +12,7 @@ import base64
 import ctypes
 import itertools
 import platform
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from oracles.adapter import (
@@ -31,6 +32,7 @@ from oracles.adapter import (
 )
 from oracles.adapters import wasmtime_api
 from oracles.adapters.wasmtime_api import KINDS, OF, VAL_SIZE, Api, Setup
+from oracles.adapters.wasmtime_fuel import fitting
 from oracles.adapters.wasmtime_state import FUNC, SHARED, TAG, TEXT_CAP, Export, StateSession
 from oracles.adapters.wasmtime_text import ascii_text
 from oracles.adapters.wasmtime_values import Values
@@ -408,6 +410,7 @@ class WasmtimeAdapter:
             raise Unavailable(f"wasmtime has no variant {variant!r}; known: {', '.join(wasmtime_api.VARIANTS[1:])}")
         self.variant = variant
         self.api = wasmtime_api.load()
+        fuel_model, fuel_note = _fuel_model(variant)
         self._description = Description(
             name="wasmtime",
             version=wasmtime_api.version(),
@@ -419,6 +422,8 @@ class WasmtimeAdapter:
             nan=("module", "none") if variant == "winch" else ("engine", "module", "none"),
             text=True,
             fuel=True,
+            fuel_model=fuel_model,
+            fuel_note=fuel_note,
             python=platform.python_version(),
         )
 
@@ -427,13 +432,20 @@ class WasmtimeAdapter:
 
     def open(self, plan: Plan) -> Session:
         what = refusal(plan, self._description)
-        if what is not None:
-            return RefusingSession(plan, what)
-        features = frozenset(plan.features) if plan.features else None
-        if features is not None and ALL in features:
-            features = frozenset((ALL,))
-        setup = Setup(self.variant, features, plan.nan == "engine", is_metered(plan))
-        return WasmtimeSession(plan, self.api, setup)
+        return _open(self.variant, plan) if what is None else RefusingSession(plan, what)
+
+
+def _open(variant: str, plan: Plan) -> Session:
+    features = frozenset(plan.features) if plan.features else None
+    if features is not None and ALL in features:
+        features = frozenset((ALL,))
+    setup = Setup(variant, features, plan.nan == "engine", is_metered(plan))
+    return WasmtimeSession(plan, wasmtime_api.load(), setup)
+
+
+@cache
+def _fuel_model(variant: str) -> tuple[str, str]:
+    return fitting(partial(_open, variant))
 
 
 def adapter(variant: str) -> Adapter:
