@@ -10,13 +10,13 @@ import base64
 import threading
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 from engine.errors import MalformedError
 from harness.wast.judge import Verdict, judge
 from harness.wast.reader import read_script
 from harness.wast.schedule import assembly, schedule, text_name
-from harness.wast.spectest import parts_for
+from harness.wast.spectest import PARTS, parts_for
 from harness.wast.suite import features_of
 from harness.wast.texts import disagreements
 from oracles.outcome import Rejected, Unsupported
@@ -26,15 +26,26 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from harness.wast.script import Script
+    from harness.wast.spectest import Part
     from harness.wast.suite import SuiteFile
     from harness.wast.texts import Disagreement
     from oracles.adapter import Description
     from oracles.outcome import Outcome
 
-__all__ = ["ASSEMBLERS", "FileResult", "ScriptRunner", "run_files"]
+__all__ = [
+    "ASSEMBLERS",
+    "BUDGET",
+    "AssemblerError",
+    "FileResult",
+    "ScriptRunner",
+    "assemble",
+    "in_threads",
+    "run_files",
+]
 
 ASSEMBLERS = {"own": "reference", "wasmtime": "wasmtime"}  # whose text format decides, and its oracle
-_BUDGET = Budget(rss_bytes=2 << 30, data_bytes=8 << 30)
+Result_co = TypeVar("Result_co", covariant=True)
+BUDGET = Budget(rss_bytes=2 << 30, data_bytes=8 << 30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +66,9 @@ class ScriptRunner:
     """An engine under test, the assembler that decides, perhaps a second; a context manager that owns the workers."""
 
     def __init__(self, engine: str, assembler: str = ASSEMBLERS["own"], second: str | None = None) -> None:
-        self.oracle = Oracle(engine, budget=_BUDGET)
-        self.assembler = self.oracle if engine == assembler else Oracle(assembler, budget=_BUDGET)
-        self.second = None if second is None else Oracle(second, budget=_BUDGET)
+        self.oracle = Oracle(engine, budget=BUDGET)
+        self.assembler = self.oracle if engine == assembler else Oracle(assembler, budget=BUDGET)
+        self.second = None if second is None else Oracle(second, budget=BUDGET)
 
     def __enter__(self) -> Self:
         return self
@@ -74,21 +85,7 @@ class ScriptRunner:
 
     def assemble(self, script: Script, assembler: Oracle | None = None) -> tuple[dict[str, bytes], dict[int, Outcome]]:
         """Return the binaries by name and, by command, the assembler's outcome where it gave none."""
-        assembler = self.assembler if assembler is None else assembler
-        plan = assembly(script)
-        records = assembler.run(plan)
-        binaries: dict[str, bytes] = {}
-        said: dict[str, Outcome] = {}
-        for step, record in zip(plan.steps, records, strict=False):
-            if record.data is not None and "wasm" in record.data:
-                binaries[step["module"]] = base64.b64decode(record.data["wasm"])
-            else:
-                said[step["module"]] = record.outcome
-        refusals = (Rejected, Unsupported)
-        if len(records) < len(plan.steps) or not all(isinstance(outcome, refusals) for outcome in said.values()):
-            last = repr(records[-1].outcome)[:300] if records else "nothing"
-            raise AssemblerError(f"the assembler {assembler.id} failed: {last}")
-        return binaries, {i: said[text_name(i)] for i in range(len(script.commands)) if text_name(i) in said}
+        return assemble(script, self.assembler if assembler is None else assembler)
 
     def run(self, file: SuiteFile) -> FileResult:
         """Return the verdicts of one file."""
@@ -127,6 +124,26 @@ class AssemblerError(Exception):
     """The assembler crashed or answered something other than a binary or a rejection."""
 
 
+def assemble(
+    script: Script, assembler: Oracle, parts: Sequence[Part] = PARTS
+) -> tuple[dict[str, bytes], dict[int, Outcome]]:
+    """Return the binaries by name and, by command, the assembler's outcome where it gave none."""
+    plan = assembly(script, parts)
+    records = assembler.run(plan)
+    binaries: dict[str, bytes] = {}
+    said: dict[str, Outcome] = {}
+    for step, record in zip(plan.steps, records, strict=False):
+        if record.data is not None and "wasm" in record.data:
+            binaries[step["module"]] = base64.b64decode(record.data["wasm"])
+        else:
+            said[step["module"]] = record.outcome
+    refusals = (Rejected, Unsupported)
+    if len(records) < len(plan.steps) or not all(isinstance(outcome, refusals) for outcome in said.values()):
+        last = repr(records[-1].outcome)[:300] if records else "nothing"
+        raise AssemblerError(f"the assembler {assembler.id} failed: {last}")
+    return binaries, {i: said[text_name(i)] for i in range(len(script.commands)) if text_name(i) in said}
+
+
 def run_files(
     files: Sequence[SuiteFile],
     engine: str,
@@ -148,19 +165,30 @@ def run_files(
             for file in files:
                 yield first.run(file)
             return
-    yield from _in_threads(files, jobs, engine, assembler, second)
+    yield from in_threads(files, jobs, lambda: ScriptRunner(engine, assembler, second))
 
 
-def _in_threads(files: Sequence[SuiteFile], jobs: int, *oracles: str | None) -> Iterator[FileResult]:
+class FileRunner(Protocol[Result_co]):
+    """Runs one file at a time; a context manager to be used in one thread, with which its workers die."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def run(self, file: SuiteFile) -> Result_co: ...
+
+
+def in_threads(files: Sequence[SuiteFile], jobs: int, runner_of: Callable[[], FileRunner[Result_co]]) -> Iterator[Result_co]:
+    """Yield the result of each file as it ends, the largest files first, from ``jobs`` threads with a runner each."""
     waiting = deque(sorted(files, key=lambda file: -len(file.data)))
-    results: deque[FileResult | BaseException] = deque()
+    results: deque[Result_co | BaseException] = deque()
     arrived = threading.Semaphore(0)
     stopping = threading.Event()
 
     def work() -> None:
         """Run files until there are none; a worker of an oracle dies with the thread that started it."""
         try:
-            with ScriptRunner(*oracles) as runner:  # type: ignore[arg-type]  # the first two are there
+            with runner_of() as runner:
                 while waiting and not stopping.is_set():
                     try:
                         file = waiting.popleft()

@@ -8,12 +8,13 @@ record decides about a command.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from harness.wast.script import Action, Command, InstanceOf, ModuleSource, Register
 from harness.wast.spectest import PARTS
 from oracles.adapter import ALL
-from oracles.plan import Limits, Plan, Step
+from oracles.plan import HOST, HostFunc, Limits, Plan, Step
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,6 +26,7 @@ __all__ = ["LIMITS", "Check", "Schedule", "assembly", "schedule", "text_name"]
 
 # 64 MiB a memory is what the largest script needs; a step that takes a minute hangs.
 LIMITS = Limits(memory_pages=1024, step_ms=60_000)
+_NO_HOSTS: Mapping[str, HostFunc] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +52,9 @@ def text_name(i: int) -> str:
     return f"m{i}"
 
 
-def assembly(script: Script) -> Plan:
+def assembly(script: Script, parts: Sequence[Part] = PARTS) -> Plan:
     """Return the plan that assembles the parts of spectest and each text of the script, in order."""
-    texts = {part.name: part.text for part in PARTS}
+    texts = {part.name: part.text for part in parts}
     for i, command in enumerate(script.commands):
         match command.subject:
             case ModuleSource(form="text" | "quote", data=data):
@@ -62,17 +64,25 @@ def assembly(script: Script) -> Plan:
 
 
 def schedule(
-    script: Script, binaries: Mapping[str, bytes], parts: Sequence[Part], features: tuple[str, ...] = (ALL,)
+    script: Script,
+    binaries: Mapping[str, bytes],
+    parts: Sequence[Part],
+    features: tuple[str, ...] = (ALL,),
+    hosts: Mapping[str, HostFunc] = _NO_HOSTS,
 ) -> Schedule:
-    """Return the plan for the engine under test; ``binaries`` is what the assembler gave, by name."""
-    builder = _Builder(binaries, parts)
+    """Return the plan for the engine under test.
+
+    ``binaries`` is what the assembler gave, by name; ``hosts`` are functions of spectest that are not in its parts.
+    """
+    builder = _Builder(binaries, parts, hosts)
     checks = tuple(builder.check(i, command) for i, command in enumerate(script.commands))
-    plan = Plan(tuple(builder.steps), modules=builder.modules, features=features, nan="none", limits=LIMITS)
+    steps = tuple(builder.steps)
+    plan = Plan(steps, modules=builder.modules, hosts=hosts, features=features, nan="none", limits=LIMITS)
     return Schedule(plan, checks)
 
 
 class _Builder:
-    def __init__(self, binaries: Mapping[str, bytes], parts: Sequence[Part]) -> None:
+    def __init__(self, binaries: Mapping[str, bytes], parts: Sequence[Part], hosts: Mapping[str, HostFunc]) -> None:
         self.binaries = binaries
         self.modules: dict[str, bytes] = {}
         self.steps: list[Step] = []
@@ -86,7 +96,7 @@ class _Builder:
             if part.name in binaries:
                 self.modules[part.name] = binaries[part.name]
                 self._instantiate(part.name, part.name)
-        self.registry["spectest"] = [part.name for part in parts]
+        self.registry["spectest"] = [HOST] * bool(hosts) + [part.name for part in parts]
 
     def check(self, i: int, command: Command) -> Check:
         """Append the steps of a command."""

@@ -1,0 +1,221 @@
+"""The scripts on two engines at once: after every command both must have the same outcome, state and fuel.
+
+Each script is assembled once, its schedule made a watched plan (``harness.wast.watched``), that plan run by both
+engines and their records compared (``harness.wast.settle``).  With the check ``resume`` it runs a second time with all
+calls in slices, in fresh stores, as a store that ever ran in slices stays different; then each engine's two runs must
+agree too.  A mismatch becomes an ordinary case: what of the plan its group of instances needs up to there.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Self
+
+from engine.errors import MalformedError
+from harness.case import Case, Finding, save_case
+from harness.compare import Differ
+from harness.report import renderings
+from harness.runner import Runner
+from harness.shim import connect
+from harness.triage import KEEP, signature, slug
+from harness.wast.reader import read_script
+from harness.wast.runner import BUDGET, AssemblerError, assemble
+from harness.wast.schedule import schedule
+from harness.wast.settle import settle
+from harness.wast.spectest import HOSTS, SILENT_PARTS, parts_for
+from harness.wast.suite import features_of
+from harness.wast.watched import watched
+from oracles.process import Oracle
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from harness.compare import Side
+    from harness.divergences import Registry
+    from harness.runner import Run
+    from harness.wast.settle import Settled
+    from harness.wast.suite import SuiteFile
+    from harness.wast.watched import Watched
+    from oracles.adapter import Description
+    from oracles.plan import Plan
+
+__all__ = ["CHECKS", "Against", "Compared", "Mismatch", "Setting", "partner"]
+
+CHECKS = ("results", "state", "fuel", "resume")
+ASSEMBLER = "reference"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What is compared: the reference side first, checks out of CHECKS; ``out`` is where mismatches are saved."""
+
+    oracles: tuple[str, str]
+    checks: tuple[str, ...]
+    registry: Registry
+    out: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """One difference: in which run of which command; ``divergence`` names the registered one that explains it."""
+
+    file: str
+    line: int
+    kind: str
+    run: str
+    verdict: Differ
+    signature: str
+    divergence: str = ""
+    place: str = ""  # where the case was saved
+
+
+@dataclass(slots=True)
+class Compared:
+    """What came of one script; ``counts`` are of what was compared, ``left_out`` by rule of what was not."""
+
+    file: SuiteFile
+    counts: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
+    mismatches: list[Mismatch] = field(default_factory=list)
+    problem: str = ""
+
+
+def partner(engine: Description, checks: Sequence[str]) -> str:
+    """Return the id of the reference engine that counts like ``engine``, if fuel is compared at all."""
+    if not {"fuel", "resume"} & set(checks) or not engine.fuel_model:
+        return "reference"
+    return "reference:fuel=" + engine.fuel_model.replace(" ", "-").replace(":", "-")
+
+
+class Against:
+    """Two engines and an assembler; a context manager that owns the workers, to be used in one thread."""
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+        self.runner = Runner([connect(o, budget=BUDGET) for o in setting.oracles], setting.registry)
+        self.assembler = Oracle(ASSEMBLER, budget=BUDGET)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.runner.close()
+        self.assembler.close()
+
+    def run(self, file: SuiteFile) -> Compared:
+        """Return what came of comparing one file."""
+        result = Compared(file)
+        try:
+            script = read_script(file.data)
+            binaries, _ = assemble(script, self.assembler, SILENT_PARTS)
+        except (MalformedError, AssemblerError) as e:
+            result.problem = str(e)
+            return result
+        features = features_of(file.folder)
+        common = set.intersection(*(set(d.features) for d in self.runner.descriptions()))
+        parts = parts_for(common, features, SILENT_PARTS)
+        hosts = HOSTS
+        if "fuel" in self.setting.checks:
+            hosts = {name: replace(host, actions=(*host.actions, ("fuel",))) for name, host in HOSTS.items()}
+        plan = schedule(script, binaries, parts, features, hosts)
+        state, fuel = (check in self.setting.checks for check in ("state", "fuel"))
+        whole = watched(plan, state=state, fuel=fuel, nan=self._nan())
+        result.counts["commands"] = len(script.commands)
+        result.counts["commands of text alone"] = sum(check.step is None for check in plan.checks)
+        straight = self._compare(result, whole, "straight")
+        if "resume" in self.setting.checks and not result.problem:
+            self._agree(result, whole, straight, self._compare(result, whole.sliced(), "in slices"))
+        return result
+
+    def _nan(self) -> str:
+        """Return the strictest NaN profile that both engines keep."""
+        offered = [set(d.nan) for d in self.runner.descriptions()]
+        return next(nan for nan in ("engine", "none") if all(nan in o for o in offered))
+
+    def _compare(self, result: Compared, whole: Watched, name: str) -> Run:
+        """Run a plan on both sides, add what came of it, and return the run."""
+        run = self.runner.run(whole.plan)
+        settled = settle(whole, *run.sides)
+        _count(result, whole, run, settled, name)
+        for verdict in settled.mismatches:
+            self._mismatch(result, whole, run.sides, verdict, name)
+        return run
+
+    def _agree(self, result: Compared, whole: Watched, straight: Run, slices: Run) -> None:
+        """Compare each engine's straight run with its run in slices: they must come to the same (R9)."""
+        for one, two in zip(straight.sides, slices.sides, strict=True):
+            records = tuple(replace(r, step=r.step - 1, data=_unpaused(r.data)) for r in two.records[1:])
+            again = replace(two, records=records)
+            settled = settle(whole, one, again)
+            result.counts["steps in slices as straight"] += len(records) - len(settled.skipped)
+            for verdict in settled.mismatches:
+                self._mismatch(result, whole, (one, again), replace(verdict, rule="R9"), "straight and in slices")
+
+    # mismatches
+
+    def _mismatch(self, result: Compared, whole: Watched, sides: Sequence[Side], verdict: Differ, name: str) -> None:
+        """Add a mismatch, saved as a case if it is between two engines and not registered."""
+        command = whole.commands[verdict.step]
+        left, right = sides
+        text = signature(left.oracle, right.oracle, verdict)
+        known = self.setting.registry.explain(whole.excerpt(verdict.step), left, right, verdict)
+        place = ""
+        if known is None and self.setting.out is not None and left.oracle != right.oracle:
+            place = self._save(result, whole, verdict, text)
+        line, kind = (0, "end") if command is None else (command.line, command.kind)
+        divergence = "" if known is None else known.id
+        result.mismatches.append(Mismatch(result.file.name, line, kind, name, verdict, text, divergence, place))
+
+    def _save(self, result: Compared, whole: Watched, verdict: Differ, text: str) -> str:
+        """Save the mismatch as a case that shows it, as small as its group of instances; return where, or ""."""
+        assert self.setting.out is not None
+        folder = self.setting.out / slug(text)
+        number = next((n for n in range(KEEP) if not (folder / str(n)).exists()), None)
+        if number is None:
+            return ""
+        for plan in (whole.excerpt(verdict.step), replace(whole.plan, steps=whole.plan.steps[: verdict.step + 2])):
+            shown = self._shown(plan)
+            if shown is not None and shown[0] == text:
+                break
+        else:
+            return ""
+        command = whole.commands[verdict.step]
+        origin = f"{result.file.name}:{0 if command is None else command.line}"
+        described = zip(self.setting.oracles, self.runner.descriptions(), strict=True)
+        provenance = {"origin": origin, "versions": {oracle: str(d.version) for oracle, d in described}}
+        case = Case(plan, provenance, self.setting.oracles, None, shown[1])
+        try:
+            return str(save_case(case, folder / str(number), renderings(case)))
+        except FileExistsError:  # another thread was faster
+            return ""
+
+    def _shown(self, plan: Plan) -> tuple[str, Finding] | None:
+        """Return signature and finding of what a plan shows, or None."""
+        (judgement,) = self.runner.judge(self.runner.run(plan))
+        found = judgement.comparison.verdict
+        if not isinstance(found, Differ) or judgement.signature is None:
+            return None
+        finding = Finding(judgement.signature, found.rule, found.step, found.what, found.left, found.right)
+        return judgement.signature, finding
+
+
+def _count(result: Compared, whole: Watched, run: Run, settled: Settled, name: str) -> None:
+    """Add what was compared in one run and what was left out."""
+    ends = min(len(side.records) for side in run.sides)
+    done = [i for i in range(ends) if i not in settled.skipped]
+    result.counts[f"commands {name}"] += sum(whole.decides.get(i, 0) for i in done)
+    result.counts["states"] += sum(_shows_state(run, i) for i in done)
+    result.counts.update(settled.compared)
+    result.left_out.update(settled.left_out)
+    result.problem = settled.lost
+
+
+def _shows_state(run: Run, i: int) -> bool:
+    """Return whether both sides showed an instance in step ``i``."""
+    return all((side.records[i].data or {}).get("instances") for side in run.sides)
+
+
+def _unpaused(data: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    return None if data is None else {k: v for k, v in data.items() if k not in ("pauses", "paused")}

@@ -1,0 +1,202 @@
+"""Two runs of one script compared whole: past what the script leaves open, past limits, past each mismatch.
+
+A comparison of a random case ends with its first divergence (``harness.compare``).  A script has a thousand commands
+that have little to do with one another, and it says itself which results it leaves open.  So the records of both
+sides are first *settled*: what a named rule of ``OPEN`` allows is made equal and counted.  After a mismatch its step is
+set aside, with what lies in the same group of instances where the states have parted, and the rest is compared again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from harness.compare import Differ, Incomparable, compare
+from harness.wast.values import Either, Lanes, Nan
+from oracles.outcome import Crashed, Exhausted, Record, Returned, TimedOut, Unsupported
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.compare import Side
+    from harness.wast.values import Pattern
+    from harness.wast.watched import Watched
+    from oracles.plan import Value
+
+__all__ = ["OPEN", "MOST", "Settled", "settle"]
+
+MOST = 50  # mismatches of one script that are told apart
+
+OPEN: dict[str, str] = {
+    "nan-set": "a result is a NaN, and each engine's is one that the script allows",
+    "either": "each engine's result is one of those that the script allows",
+    "stack-overflow": "both ran out of stack, at a depth that is each engine's own: what they did by then is left out",
+    "unseen": "neither engine shows so large a table",
+    "lacking": "an engine lacks what a module needs; it and what is linked with it are left out",
+    "set-aside": "a step on instances whose states have parted by a mismatch or a limit",
+}
+"""Every difference or step that a comparison of scripts leaves out, beyond ``harness.compare.TOLERANCES``."""
+
+
+@dataclass(slots=True)
+class Settled:
+    """What came of one script: mismatches in order, what was left out by rule, and the steps that were compared.
+
+    ``left_out`` counts keys of OPEN, of ``harness.compare.TOLERANCES`` and ``limit: RESOURCE``; ``lost`` is a sentence
+    if the rest of the script was lost.
+    """
+
+    mismatches: list[Differ] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+    compared: Counter[str] = field(default_factory=Counter)
+    skipped: set[int] = field(default_factory=set)
+    lost: str = ""
+
+
+def settle(watched: Watched, left: Side, right: Side) -> Settled:
+    """Return what comes of comparing two runs of a watched plan."""
+    pairs = _Pairs(watched, left, right)
+    found = Settled()
+    while True:
+        pairs.settle()
+        sides = (replace(s, records=tuple(r)) for s, r in ((left, pairs.lefts), (right, pairs.rights)))
+        comparison = compare(watched.plan, *sides)
+        verdict = comparison.verdict
+        if isinstance(verdict, Differ):
+            found.mismatches.append(verdict)
+        if not isinstance(verdict, (Differ, Incomparable)) or len(found.mismatches) >= MOST:
+            break
+        if isinstance(verdict, Incomparable):
+            found.left_out[verdict.reason] += 1
+        if pairs.ends_at(verdict.step):
+            found.lost = f"the run ended at step {verdict.step}"
+            break
+        pairs.set_aside(verdict.step, is_parted=not isinstance(verdict, Differ) or verdict.rule not in _HARMLESS)
+    found.left_out.update(pairs.left_out)
+    found.left_out.update(comparison.notes)
+    found.compared.update(comparison.compared)
+    found.skipped = pairs.skipped
+    return found
+
+
+_HARMLESS = ("R2", "R8", "R9", "R10", "R13", "R14")  # whether the states have parted, later observations tell
+
+
+@dataclass
+class _Pairs:
+    watched: Watched
+    left: Side
+    right: Side
+
+    def __post_init__(self) -> None:
+        self.lefts, self.rights = list(self.left.records), list(self.right.records)
+        self.left_out: Counter[str] = Counter()
+        self.skipped: set[int] = set()
+        self.parted: set[str] = set()  # instances whose states need not be equal
+        self.next = 0  # first step that is not settled
+
+    def settle(self) -> None:
+        """Make equal what may differ, as far as both sides have records."""
+        end = min(len(self.lefts), len(self.rights))
+        for i in range(self.next, end):
+            self._settle(i)
+        self.next = end
+
+    def ends_at(self, i: int) -> bool:
+        """Return whether a side has nothing after step ``i``: its worker has died or was ended there."""
+        sides = (self.lefts, self.rights)
+        return any(i >= len(s) or (i == len(s) - 1 and isinstance(s[i].outcome, _LAST)) for s in sides)
+
+    def set_aside(self, i: int, *, is_parted: bool) -> None:
+        """Take step ``i`` out, and where the states have parted all later steps of its group."""
+        self._blank(i)
+        if is_parted:
+            self.parted |= self.watched.groups[i]
+            for j in range(i + 1, min(len(self.lefts), len(self.rights))):
+                self._leave_out_parted(j)
+
+    def _blank(self, i: int) -> None:
+        self.skipped.add(i)
+        self.lefts[i] = self.rights[i] = Record(i, Returned())
+
+    def _settle(self, i: int) -> None:
+        if self.parted and self._leave_out_parted(i):
+            return
+        a, b = self.lefts[i].outcome, self.rights[i].outcome
+        if isinstance(a, _LAST) or isinstance(b, _LAST):
+            return
+        if isinstance(a, Unsupported) != isinstance(b, Unsupported):
+            self.left_out["lacking"] += 1
+            self.set_aside(i, is_parted=self.watched.plan.steps[i].kind in ("instantiate", "call"))
+        elif _is_exhausted(a, "stack") and _is_exhausted(b, "stack"):
+            self.left_out["stack-overflow"] += 1
+            self._blank(i)
+            self._forget(i + 1, "trace")
+        elif _is_exhausted(a, "memory") and _is_exhausted(b, "memory") and self.watched.plan.steps[i].kind == "observe":
+            self.left_out["unseen"] += 1
+            self._blank(i)
+        elif isinstance(a, Returned) and isinstance(b, Returned) and a.values != b.values:
+            self._results(i, a.values, b.values)
+
+    def _results(self, i: int, left: Sequence[Value], right: Sequence[Value]) -> None:
+        """Take the left value for the right one where the script leaves open which it is and allows both."""
+        command = self.watched.commands[i]
+        patterns = () if command is None else command.patterns
+        if not len(left) == len(right) == len(patterns):
+            return
+        values = []
+        for a, b, pattern in zip(left, right, patterns, strict=True):
+            rule = _rule_of(pattern)
+            if a != b and rule and pattern.matches(a) and pattern.matches(b):
+                self.left_out[rule] += 1
+                values.append(a)
+            else:
+                values.append(b)
+        self.rights[i] = replace(self.rights[i], outcome=Returned(tuple(values)))
+
+    def _leave_out_parted(self, i: int) -> bool:
+        """Leave out what a step tells of parted instances; return whether that is all of it."""
+        if i not in self.skipped and self.watched.groups[i] & self.parted:
+            self.left_out["set-aside"] += 1
+            self._blank(i)
+            return True
+        for records in (self.lefts, self.rights):
+            records[i] = replace(records[i], data=_without(records[i].data, self.parted))
+        return i in self.skipped
+
+    def _forget(self, i: int, name: str) -> None:
+        """Leave out one part of what an observation at step ``i`` tells."""
+        for records in (self.lefts, self.rights):
+            data = records[i].data if i < len(records) and self.watched.plan.steps[i].kind == "observe" else None
+            if data is not None:
+                records[i] = replace(records[i], data={k: v for k, v in data.items() if k != name})
+
+
+_LAST = (Crashed, TimedOut)
+
+
+def _is_exhausted(outcome: Any, resource: str) -> bool:
+    return isinstance(outcome, Exhausted) and outcome.resource == resource
+
+
+def _rule_of(pattern: Pattern) -> str:
+    """Return the rule of OPEN by which a pattern leaves its value open, or ""."""
+    if isinstance(pattern, Either):
+        return "either"
+    is_open = isinstance(pattern, Nan) or (
+        isinstance(pattern, Lanes) and any(isinstance(x, str) for x in pattern.lanes)
+    )
+    return "nan-set" if is_open else ""
+
+
+def _without(data: Any, parted: set[str]) -> Any:
+    """Return the data of a record without parted instances, and without what stands for the state of all."""
+    if data is None:
+        return None
+    out = dict(data)
+    if isinstance(out.get("instances"), dict):
+        out["instances"] = {name: state for name, state in out["instances"].items() if name not in parted}
+    if isinstance(out.get("pauses"), list):
+        out["pauses"] = [{k: v for k, v in pause.items() if k != "state"} for pause in out["pauses"]]
+    return out

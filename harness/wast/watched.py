@@ -1,0 +1,176 @@
+"""From the schedule of a script to plans that two engines run in lock step: what runs is as before, more is seen.
+
+Between the script's own steps come others.  ``set_fuel`` before each action and instantiation, so that one wrong figure
+is one finding and not all that follow; ``observe`` after it, of those instances whose state it can reach.  Modules are
+instantiated with all their state exported (``harness.wast.visible``), and the functions of ``spectest`` are host
+functions that record their calls, so that state and host trace mean something in scripts that export next to nothing.
+
+Which instances can an action reach?  Functions, memories, tables and globals pass from one instance to another by
+imports alone, so the instances that imports connect, in either direction, are one *group*, and no step on one group
+changes another.  Numbers in immutable globals and tags carry nothing, so they connect nothing.  The last step observes
+everything: what a group is too small for shows there.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from engine.module import FuncImport
+from engine.types import GlobalType, RefType, TagType
+from harness.wast.spectest import HOSTS
+from harness.wast.visible import decoded, with_state_exported
+from oracles.plan import HOST, Plan, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from engine.module import Import, Module
+    from harness.wast.schedule import Schedule
+    from harness.wast.script import Command
+
+__all__ = ["FUEL", "INTERVALS", "Watched", "watched"]
+
+FUEL = 1 << 40  # for one action, more than any can spend
+INTERVALS = (1, 1, 1, 1, 1, 1, 1, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 1000, 10_000, 1_000_000)
+PAUSES = len(INTERVALS)  # shown of one action
+MAX_SLOTS = 4096  # of the tables of an instance that is observed after each action, and not at the end alone
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A plan, and of each step its command and its group.
+
+    ``commands`` has None for the steps of ``spectest`` and for the last one; ``groups`` has the instances that the step
+    can reach.  ``decides`` counts the commands that a step of the script itself decides about.
+    """
+
+    plan: Plan
+    commands: tuple[Command | None, ...]
+    groups: tuple[frozenset[str], ...]
+    decides: Mapping[int, int]
+
+    def sliced(self) -> Watched:
+        """Return the same in slices: one step more before all others, and host functions that suspend once."""
+        first = Step("yield_schedule", {"intervals": list(INTERVALS), "pauses": PAUSES})
+        hosts = {name: replace(host, actions=(*host.actions, ("suspend", 1))) for name, host in self.plan.hosts.items()}
+        plan = replace(self.plan, steps=(first, *self.plan.steps), hosts=hosts)
+        decides = {i + 1: n for i, n in self.decides.items()}
+        return Watched(plan, (None, *self.commands), (frozenset(), *self.groups), decides)
+
+    def excerpt(self, i: int) -> Plan:
+        """Return what of the plan leads to step ``i`` and what it shows: the steps of its group, the modules of these.
+
+        A group only grows, so the steps that ever touched one of its instances are all there.
+        """
+        group = self.groups[i]
+        if not group:
+            return replace(self.plan, steps=self.plan.steps[: i + 1])
+        steps = self.plan.steps
+        end = i + 2 if i + 1 < len(steps) and steps[i + 1].kind == "observe" and self.groups[i + 1] == group else i + 1
+        kept = tuple(
+            s for s, g in zip(steps[:end], self.groups, strict=False) if g & group or s.kind == "yield_schedule"
+        )
+        names = {s["module"] for s in kept if s.kind in ("instantiate", "validate")}
+        modules = {name: wasm for name, wasm in self.plan.modules.items() if name in names}
+        return replace(self.plan, steps=kept, modules=modules)
+
+
+def watched(schedule: Schedule, *, state: bool, fuel: bool, nan: str) -> Watched:
+    """Return the plan of a schedule with what is to be compared made visible."""
+    builder = _Builder(schedule, state=state, fuel=fuel)
+    builder.build()
+    plan = replace(schedule.plan, steps=tuple(builder.steps), modules=builder.modules, nan=nan)
+    return Watched(plan, tuple(builder.commands), tuple(builder.groups), builder.decides)
+
+
+@dataclass
+class _Builder:
+    schedule: Schedule
+    state: bool
+    fuel: bool
+    steps: list[Step] = field(default_factory=list)
+    commands: list[Command | None] = field(default_factory=list)
+    groups: list[frozenset[str]] = field(default_factory=list)
+    decides: dict[int, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        plan = self.schedule.plan
+        self.modules = dict(plan.modules)
+        self.decoded: dict[str, Module | None] = {}
+        self.group: dict[str, set[str]] = {}  # of each instance, shared by its members
+        self.seen: dict[str, bool] = {}  # instances to observe after each action: has it state, and little enough
+        self.hosted: set[str] = set()  # instances that import host functions
+
+    def build(self) -> None:
+        first: dict[int | None, Command] = {}
+        deciding = Counter(check.step for check in self.schedule.checks)
+        for check in reversed(self.schedule.checks):  # a registration is decided by its module's step, which is older
+            first[check.step] = check.command
+        for i, step in enumerate(self.schedule.plan.steps):
+            self._step(step, first.get(i), deciding[i])
+        if self.state:
+            self._add(Step("observe", {}), None, frozenset())
+
+    def _add(self, step: Step, command: Command | None, group: frozenset[str]) -> None:
+        self.steps.append(step)
+        self.commands.append(command)
+        self.groups.append(group)
+
+    def _step(self, step: Step, command: Command | None, decides: int) -> None:
+        name = step.get("instance", "")
+        if step.kind == "instantiate":
+            self._link(step)
+        group = frozenset(self.group.get(name, ()))
+        acts = step.kind in ("instantiate", "call")
+        if self.fuel and acts:
+            self._add(Step("set_fuel", {"fuel": FUEL}), command, group)
+        self.decides[len(self.steps)] = decides
+        self._add(step, command, group)
+        if not (self.state and acts):
+            return
+        fails = step.kind == "instantiate" and command is not None and command.is_assertion
+        shown = [other for other in sorted(group) if self.seen[other] and not (fails and other == name)]
+        if shown or any(other in self.hosted for other in group):
+            self._add(Step("observe", {"instances": shown}), command, group)
+
+    def _module(self, name: str) -> Module | None:
+        if name not in self.decoded:
+            wasm = self.modules.get(name, b"")
+            self.decoded[name] = module = decoded(wasm)
+            if self.state and module is not None:
+                self.modules[name] = with_state_exported(wasm, module)
+        return self.decoded[name]
+
+    def _link(self, step: Step) -> None:
+        """Put the instance that a step makes into the group of those that it imports from."""
+        name = step["instance"]
+        group = self.group[name] = {name}
+        module = self._module(step["module"])
+        self.seen[name] = module is not None and _is_observed(module)
+        for import_ in () if module is None else module.imports:
+            for provider in step["imports"].get(import_.module, ()):
+                if provider == HOST:
+                    if isinstance(import_.desc, FuncImport) and import_.name in HOSTS:
+                        self.hosted.add(name)
+                        break
+                elif _connects(import_) and provider in self.group:
+                    group |= self.group[provider]
+        for member in group:
+            self.group[member] = group
+
+
+def _is_observed(module: Module) -> bool:
+    """Return whether an instance has state that can change, and is small enough to be looked at again and again."""
+    slots = sum(table.type.limits.min for table in module.tables)
+    mutable = any(g.type.mutable for g in module.globals)
+    return slots <= MAX_SLOTS and bool(module.tables or module.mems or mutable)
+
+
+def _connects(import_: Import) -> bool:
+    """Return whether an import lets one instance change, or be changed by, another."""
+    desc = import_.desc
+    if isinstance(desc, GlobalType):
+        return desc.mutable or isinstance(desc.valtype, RefType)
+    return not isinstance(desc, TagType)
