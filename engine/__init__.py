@@ -1,7 +1,7 @@
 """A WebAssembly engine in pure Python, exact to the bit: its public face.
 
 ``decode`` bytes or ``parse`` text to a module, ``validate`` it, ``instantiate`` it in a ``Store``, ``invoke`` its
-exported functions; ``encode`` and ``print_module`` are the ways back.
+exported functions, or ``call_resumable`` them; ``encode`` and ``print_module`` are the ways back.
 The names below are public, everything else is internal.  They are imported on first use, so that whoever needs only
 the types or the errors does not load the rest.
 """
@@ -14,11 +14,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from engine.binary import decode, encode
     from engine.errors import (
+        CallError,
         EngineBug,
         ExhaustionError,
         InvalidError,
+        InvocationConsumed,
         LinkError,
         MalformedError,
+        MismatchingParameterLen,
+        MismatchingParameterType,
+        MismatchingResultLen,
+        MismatchingResultType,
+        StoreMismatch,
         TextError,
         Trap,
         TrapKind,
@@ -28,21 +35,26 @@ if TYPE_CHECKING:
     )
     from engine.execution.calls import invoke
     from engine.execution.instantiate import instantiate, resolve
+    from engine.resume import Finished, HostTrap, OutOfFuel, Suspended, TypedFunc, Yielded, call_resumable, typed
     from engine.runtime.store import Config, Store
     from engine.text.parser import parse
     from engine.text.printer import print_module
     from engine.validation import validate
 
 __all__ = [
-    "Config", "EngineBug", "ExhaustionError", "InvalidError", "LinkError", "MalformedError", "Store", "TextError",
-    "Trap", "TrapKind", "UncaughtException", "UnsupportedError", "WasmError", "decode", "encode", "instantiate",
-    "invoke", "parse", "print_module", "resolve", "validate",
+    "CallError", "Config", "EngineBug", "ExhaustionError", "Finished", "HostTrap", "InvalidError",
+    "InvocationConsumed", "LinkError", "MalformedError", "MismatchingParameterLen", "MismatchingParameterType",
+    "MismatchingResultLen", "MismatchingResultType", "OutOfFuel", "Store", "StoreMismatch", "Suspended", "TextError",
+    "Trap", "TrapKind", "TypedFunc", "UncaughtException", "UnsupportedError", "WasmError", "Yielded", "call_resumable",
+    "decode", "encode", "instantiate", "invoke", "parse", "print_module", "resolve", "typed", "validate",
 ]  # fmt: skip
 
 _HOMES = {
     "decode": "engine.binary", "encode": "engine.binary", "validate": "engine.validation",
     "instantiate": "engine.execution.instantiate", "resolve": "engine.execution.instantiate",
     "invoke": "engine.execution.calls", "Config": "engine.runtime.store", "Store": "engine.runtime.store",
+    **dict.fromkeys(("Finished", "HostTrap", "OutOfFuel", "Suspended", "TypedFunc", "Yielded"), "engine.resume"),
+    "call_resumable": "engine.resume", "typed": "engine.resume",
     "parse": "engine.text.parser", "print_module": "engine.text.printer",
 }  # fmt: skip
 

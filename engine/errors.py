@@ -14,12 +14,19 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = [
+    "CallError",
     "EngineBug",
     "ExhaustionError",
     "InvalidError",
+    "InvocationConsumed",
     "LinkError",
     "MalformedError",
+    "MismatchingParameterLen",
+    "MismatchingParameterType",
+    "MismatchingResultLen",
+    "MismatchingResultType",
     "Resource",
+    "StoreMismatch",
     "TextError",
     "Trap",
     "TrapKind",
@@ -172,6 +179,52 @@ class ExhaustionError(WasmError):
     def __init__(self, resource: Resource, where: Where | None = None) -> None:
         super().__init__(resource.value, where)
         self.resource = resource
+
+
+class CallError(WasmError):
+    """A call was made or resumed against the rules; nothing of it ran, and the store is as it was."""
+
+
+class MismatchingParameterLen(CallError):
+    """As many arguments, or parameter types of a typed function, as the function does not take."""
+
+    def __init__(self, wanted: int, given: int) -> None:
+        super().__init__(f"mismatching number of parameters: expected {wanted}, found {given}")
+
+
+class MismatchingParameterType(CallError):
+    """An argument is not of the type of its parameter, or a typed function was to take another type."""
+
+    def __init__(self, index: int, wanted: Any, given: Any) -> None:
+        super().__init__(f"mismatching type of parameter {index}: expected {wanted}, found {given}")
+
+
+class MismatchingResultLen(CallError):
+    """As many values to resume with, or result types of a typed function, as there are not wanted."""
+
+    def __init__(self, wanted: int, given: int) -> None:
+        super().__init__(f"mismatching number of results: expected {wanted}, found {given}")
+
+
+class MismatchingResultType(CallError):
+    """A value to resume with is not of the result type, or a typed function was to give another type."""
+
+    def __init__(self, index: int, wanted: Any, given: Any) -> None:
+        super().__init__(f"mismatching type of result {index}: expected {wanted}, found {given}")
+
+
+class StoreMismatch(CallError):
+    """A function or a suspended call is of another store."""
+
+    def __init__(self) -> None:
+        super().__init__("used with another store than its own")
+
+
+class InvocationConsumed(CallError):
+    """A suspended call that was resumed, closed or turned into its error is used again."""
+
+    def __init__(self) -> None:
+        super().__init__("the suspended call is over or goes on elsewhere")
 
 
 class EngineBug(AssertionError):

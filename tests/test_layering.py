@@ -40,6 +40,7 @@ ENGINE = (
     ("binary", "text", "validation"),
     ("runtime",),
     ("execution",),
+    ("resume", "snapshot", "debug"),
     ("component",),
 )
 

@@ -1,21 +1,30 @@
-"""Calls from the host into the engine (spec: exec-invocation)."""
+"""Entering and leaving the interpreter: what every way in shares (spec: exec-invocation).
+
+Each call from the host into the engine is an *activation*.  It may come out of a function of the host that another
+activation called, so activations nest, to an explicit limit.  However one ends (results, trap, exception of the host,
+pause), what it set up on the way in is as it was: ``store.depth``, ``store.activations`` and the interpreter's own
+limit of recursion; its frames are its own.  With ``Config(checks=True)`` this is asserted at every way out.
+"""
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from engine.errors import ExhaustionError, Resource
+from engine.errors import EngineBug, ExhaustionError, Resource
 from engine.execution.driver import Activation, call_host
 from engine.runtime.instance import HostFunc
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from engine.runtime.instance import FuncInst
     from engine.runtime.store import Store
 
-__all__ = ["invoke"]
+__all__ = ["enter", "invoke"]
+
+T = TypeVar("T")
 
 _PYTHON_FRAMES = 40  # of one activation: ours and those of the host function that re-enters
 
@@ -28,20 +37,34 @@ def invoke(store: Store, func: FuncInst | HostFunc, args: Sequence[Any]) -> list
     """
     if len(args) != len(func.functype.params):
         raise TypeError(f"{func!r} takes {len(func.functype.params)} arguments, not {len(args)}")
-    if store.activations >= store.config.max_activations:
+    if isinstance(func, HostFunc):
+        return enter(store, partial(call_host, store, func, list(args)))
+    results = enter(store, Activation(store, func, list(args)).run)
+    assert results is not None  # only resumable activations pause
+    return results
+
+
+def enter(store: Store, run: Callable[[], T]) -> T:
+    """Return what ``run`` does, which goes through the engine, as one more activation.
+
+    Raises ExhaustionError instead of running where there are too many, and whatever ``run`` raises.
+    """
+    activations = store.activations
+    if activations >= store.config.max_activations:
         raise ExhaustionError(Resource.STACK)
-    before = _make_room(store.activations)
-    store.activations += 1
+    before = _make_room(activations) if activations else 0
+    depth = store.depth
+    store.activations = activations + 1
     try:
-        if isinstance(func, HostFunc):
-            return call_host(store, func, list(args))
-        results = Activation(store, func, list(args)).run()
-        assert results is not None  # only resumable activations pause
-        return results
+        return run()
     finally:
-        store.activations -= 1
         if before:
             sys.setrecursionlimit(before)
+        left = store.activations - 1, store.depth
+        store.activations = activations
+        if store.config.checks and left != (activations, depth):
+            store.depth = depth
+            raise EngineBug(f"entered at activation {activations} and depth {depth}, left at {left[0]} and {left[1]}")
 
 
 def _make_room(activations: int) -> int:
@@ -52,7 +75,7 @@ def _make_room(activations: int) -> int:
     """
     needed = 1000 + activations * _PYTHON_FRAMES
     before = sys.getrecursionlimit()
-    if not activations or before >= needed:
+    if before >= needed:
         return 0
     sys.setrecursionlimit(needed + 100 * _PYTHON_FRAMES)
     return before

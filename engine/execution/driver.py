@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from engine.errors import EngineBug, ExhaustionError, Resource, Trap, TrapKind, UncaughtException, Where
+from engine.errors import EngineBug, ExhaustionError, Resource, Trap, UncaughtException, Where
 from engine.execution.frame import (
     BR_TABLE,
     BULK,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from engine.runtime.instance import FuncInst
     from engine.runtime.store import Store
 
-__all__ = ["Activation", "call_host"]
+__all__ = ["Activation", "call_host", "place"]
 
 UNMETERED = float("inf")
 
@@ -52,7 +52,8 @@ def call_host(store: Store, func: HostFunc, args: Registers) -> list[Any]:
     return results
 
 
-def _place(block: Block, offset: int | None = None) -> Where:
+def place(block: Block, offset: int | None = None) -> Where:
+    """Return where the last instruction of a block stands, or the one at ``offset`` in the same function."""
     if offset is None:
         offset = block.offset
     return Where(block.code.func.funcidx, offset if offset >= 0 else None)
@@ -67,7 +68,7 @@ def _handle(frames: Frames, block: Block, R: Registers, exn: ExnInst, thrown: Un
     The frames above it are gone.  Without one all are, and the exception leaves: as ``thrown`` if it came from outside.
     Spec: exec-throw_ref.
     """
-    where = _place(block)
+    where = place(block)
     tag = exn.tag
     while True:
         handlers = block.handlers
@@ -111,7 +112,7 @@ class Activation:
     fuel was checked, too.  An activation that is ``resumable`` pauses where the store's interval of fuel is used up.
     """
 
-    __slots__ = ("failed", "frames", "model", "paid", "passed", "required_fuel", "resumable", "results", "store")
+    __slots__ = ("failed", "frames", "model", "paid", "passed", "required_fuel", "results", "resumable", "store")
 
     def __init__(self, store: Store, func: FuncInst, args: Registers, resumable: bool = False) -> None:
         code = lowered(func)
@@ -302,12 +303,12 @@ class Activation:
         except Trap as trap:
             spent = model.kept(spent, saved, block.cost - block.paid)
             if trap.where is None:
-                trap.where = _place(block)
+                trap.where = place(block)
             elif trap.where.funcidx is None:
-                trap.where = _place(block, trap.where.offset)
+                trap.where = place(block, trap.where.offset)
             raise
         except ExhaustionError as error:
-            raise error.at(_place(block)) from None
+            raise error.at(place(block)) from None
         finally:
             if budget is not None:
                 store.fuel_left = budget - spent

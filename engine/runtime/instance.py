@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from engine.runtime.globals import GlobalInst
@@ -13,9 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from engine.module import Code, Module
+    from engine.resume import Finished, Suspended, TypedFunc
     from engine.runtime.segments import DataInst, ElemInst
     from engine.runtime.store import Store
-    from engine.types import DefType, FuncType
+    from engine.types import DefType, FuncType, ValType
 
 __all__ = ["Caller", "ExternVal", "FuncInst", "HostFunc", "ModuleInst"]
 
@@ -47,7 +49,23 @@ class ModuleInst:
         self.exports: dict[str, ExternVal] = {}
 
 
-class FuncInst:
+class Function:
+    """What functions of both kinds offer.  What calls them lies to the right of here, hence the imports by name."""
+
+    __slots__ = ()
+
+    def call_resumable(self, store: Store, *args: Any) -> Finished | Suspended:
+        """See ``engine.resume.call_resumable``."""
+        outcome: Finished | Suspended = import_module("engine.resume").call_resumable(store, self, *args)
+        return outcome
+
+    def typed(self, params: Sequence[ValType], results: Sequence[ValType]) -> TypedFunc:
+        """See ``engine.resume.typed``."""
+        func: TypedFunc = import_module("engine.resume").typed(self, params, results)
+        return func
+
+
+class FuncInst(Function):
     """A function of a module (spec: syntax-funcinst).  ``lowered`` is what execution made of ``code``."""
 
     __slots__ = ("addr", "code", "funcidx", "functype", "lowered", "module", "type")
@@ -67,7 +85,7 @@ class FuncInst:
         return f"<function {self.addr}: {self.functype}>"
 
 
-class HostFunc:
+class HostFunc(Function):
     """A function of the host (spec: syntax-hostfunc).
 
     ``call(caller, args)`` gives as many results as ``functype`` has, in the engine's own representation of values; a

@@ -38,7 +38,8 @@ class Config:
     ``ExhaustionError``, growth beyond gives -1.  ``max_depth`` bounds the nesting of Wasm calls and ``max_activations``
     that of calls from the host into Wasm; both end with "call stack exhausted".  ``max_instances`` bounds
     instantiations; ``max_heap_bytes`` bounds, roughly, what structures and arrays that something refers to take, all in
-    all.  ``build`` and ``fuel_model`` are execution's; None means the default ones.
+    all.  ``build`` and ``fuel_model`` are execution's; None means the default ones.  ``checks`` makes the engine assert
+    on each way out of it that nothing of the call is left in the store, else raise EngineBug.
 
     An activation may spend stack of the interpreter itself, which ends the process where it ends: hence the ceiling.
     """
@@ -46,11 +47,12 @@ class Config:
     max_memory_pages: int = 65536
     max_table_elements: int = 10_000_000
     max_depth: int = 10_000
-    max_activations: int = 200
+    max_activations: int = 1_000
     max_instances: int = 10_000
     max_heap_bytes: int = 1 << 28
     build: Any = None
     fuel_model: FuelModel | None = None
+    checks: bool = False
 
     def __post_init__(self) -> None:
         if self.max_activations > MAX_ACTIVATIONS:
@@ -114,13 +116,14 @@ class Store:
         """Make resumable calls pause each time they have spent about this much; None or 0 ends that."""
         if interval is not None and not 0 <= interval <= MAX_FUEL:
             raise ValueError(f"an interval is 0 to 2**64 - 1, not {interval}")
-        self.fuel_interval = interval or None
+        self.fuel_interval = min(interval or 0, MAX_PART) or None
         if self.fuel_left is not None:
             self.set_fuel(self.fuel)
 
     def inject(self, fuel: int) -> int:
         """Give execution the next part of the ``fuel`` that is left, and return how much that is."""
-        part = min(self.fuel_interval or MAX_PART, fuel, MAX_PART)
+        most = self.fuel_interval or MAX_PART
+        part = most if most < fuel else fuel
         self.fuel_reserve = fuel - part
         return part
 

@@ -1,0 +1,298 @@
+"""Calls that can stop half-way and go on: resumable calls.
+
+A resumable call of a function ends in one of three ways: its results (:class:`Finished`), an exception that is final (a
+trap of Wasm, an exception of Wasm that nothing caught, an exhausted stack), or a :class:`Suspended`, a handle on the
+call as it stands:
+
+==================  ===================================================  ============================================
+:class:`HostTrap`   a function of the host raised, whatever it raised    ``resume(store, *values)`` as if it had
+                                                                         returned these values
+:class:`OutOfFuel`  a check point wants more fuel than there is; it has  ``resume(store)`` to ask again
+                    charged nothing and nothing behind it has happened
+:class:`Yielded`    the store's interval of fuel is used up              ``resume(store)``
+==================  ===================================================  ============================================
+
+``resume`` gives one of the three again, any number of times, in any order.  It consumes the handle whatever happens,
+even when it raises: an error of use (``CallError``) comes before anything has run, but the call is over.  So does
+``into_error``, and ``close``, which is also the way out of a ``with``; a handle that is merely forgotten frees all it
+has at once.  A handle owns the stack of its call, a plain list of frames: to pause is to keep it, to drop it is to free
+it, and there is nothing to gain from a pool, for a list has no cost to set up.  The store knows nothing of suspended
+calls, so it is as usable as ever: other calls, also of the same instance, may run and be suspended in between, and what
+they change is what the call sees when it goes on.
+
+Some failures of the host are final.  A function of the host that is called directly, or that the outermost frame
+calls in its own place (``return_call``), has no caller in Wasm who could take values for its results; what it raises
+is raised.  An exception thrown into Wasm (``UncaughtException``) is not a failure: it unwinds to its handler and,
+without one, leaves.  A call that a function of the host makes in the ordinary way cannot be suspended: out of fuel, it
+raises in that function, and if that lets it pass, the outer call is a :class:`HostTrap` with this error.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self
+
+from engine.errors import (
+    ExhaustionError,
+    InvocationConsumed,
+    MismatchingParameterLen,
+    MismatchingParameterType,
+    MismatchingResultLen,
+    MismatchingResultType,
+    Resource,
+    StoreMismatch,
+)
+from engine.execution import calls, driver
+from engine.execution.calls import enter, invoke
+from engine.execution.driver import Activation, call_host
+from engine.runtime.fits import fits
+from engine.runtime.instance import HostFunc
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+
+    from engine.runtime.instance import FuncInst
+    from engine.runtime.store import Store
+    from engine.types import ValType
+
+__all__ = ["Finished", "HostTrap", "OutOfFuel", "Suspended", "TypedFunc", "Yielded", "call_resumable", "typed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The call returned these results."""
+
+    results: tuple[Any, ...]
+
+
+class Suspended:
+    """A call that stands still.  Use it once: to resume, to have its error, or to close."""
+
+    __slots__ = ("_activation",)
+
+    def __init__(self, activation: Activation) -> None:
+        self._activation: Activation | None = activation
+
+    @property
+    def is_consumed(self) -> bool:
+        """Whether the handle was used."""
+        return self._activation is None
+
+    @property
+    def activation(self) -> Activation:
+        """The call as it stands, or InvocationConsumed."""
+        if self._activation is None:
+            raise InvocationConsumed
+        return self._activation
+
+    def resume(self, store: Store, *values: Any) -> Finished | Suspended:
+        """Let the call go on, with values for the results of the function of the host that failed.
+
+        Raises InvocationConsumed, StoreMismatch, MismatchingResultLen, MismatchingResultType; ExhaustionError where the
+        stack that the call has does not fit any more; else what the call itself raises.
+        """
+        return _go_on(self._ready(store, values))
+
+    def into_error(self) -> Exception:
+        """Return what an ordinary call would have raised here, and end the call."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """End the call: its frames are gone.  What it did to the store stays."""
+        self._activation = None
+
+    def _ready(self, store: Store, values: tuple[Any, ...]) -> Activation:
+        """Consume the handle and return its activation, ready to run."""
+        activation = self._consume()
+        if activation.store is not store:
+            raise StoreMismatch
+        if values:
+            raise MismatchingResultLen(0, len(values))
+        return activation
+
+    def _consume(self) -> Activation:
+        activation = self._activation
+        if activation is None:
+            raise InvocationConsumed
+        self._activation = None
+        return activation
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None,
+    ) -> None:  # fmt: skip
+        self.close()
+
+
+class HostTrap(Suspended):
+    """``host_func``, which Wasm called, raised ``host_error``."""
+
+    __slots__ = ("host_error", "host_func")
+
+    def __init__(self, activation: Activation, host_func: HostFunc, host_error: Exception) -> None:
+        self._activation = activation
+        self.host_func = host_func
+        self.host_error = host_error
+
+    def into_error(self) -> Exception:
+        self._consume()
+        return self.host_error
+
+    def _ready(self, store: Store, values: tuple[Any, ...]) -> Activation:
+        activation = self._consume()
+        if activation.store is not store:
+            raise StoreMismatch
+        _check_values(values, self.host_func.functype.results, MismatchingResultLen, MismatchingResultType)
+        activation.answer(list(values))
+        return activation
+
+
+class OutOfFuel(Suspended):
+    """The call wants ``required_fuel`` before it goes on.
+
+    With a fuel model whose check is that a block fits (``Check.FITS``), this is what the store must have, the whole
+    charge, of which nothing has been taken.  With one that checks that some remains (``Check.REMAINS``, as in
+    wasmtime), it is what must be added to the store, its debt and one more.  With less, the call is out of fuel again
+    at the same place and wants the rest.
+    """
+
+    __slots__ = ("error", "required_fuel")
+
+    def __init__(self, activation: Activation, required_fuel: int, error: ExhaustionError) -> None:
+        self._activation = activation
+        self.required_fuel = required_fuel
+        self.error = error
+
+    def into_error(self) -> Exception:
+        self._consume()
+        return self.error
+
+
+class Yielded(Suspended):
+    """The call has used up what the store gives at once (``Store.set_fuel_interval``), and pauses.
+
+    Not to go on with it is to say that this was all its fuel.
+    """
+
+    __slots__ = ()
+
+    def into_error(self) -> Exception:
+        return ExhaustionError(Resource.FUEL, driver.place(self._consume().frames[-1][0]))
+
+
+# -- calling
+
+
+def call_resumable(store: Store, func: FuncInst | HostFunc, *args: Any) -> Finished | Suspended:
+    """Call a function with values in the engine's representation.
+
+    Raises StoreMismatch, MismatchingParameterLen, MismatchingParameterType, or what the call itself raises.
+    """
+    _check_call(store, func, args)
+    if isinstance(func, HostFunc):
+        return Finished(tuple(enter(store, partial(call_host, store, func, list(args)))))
+    return _run(Activation(store, func, list(args), resumable=True))
+
+
+def _go_on(activation: Activation) -> Finished | Suspended:
+    store = activation.store
+    if store.depth + len(activation.frames) > store.config.max_depth:
+        raise ExhaustionError(Resource.STACK)
+    return _run(activation)
+
+
+def _run(activation: Activation) -> Finished | Suspended:
+    """Run up to the next end or stop.
+
+    Traceback objects keep the frames of Python alive, with their variables.  So that a suspended call never refers to
+    itself through the error that stopped it, and is freed as soon as nobody wants it, no variable here survives.
+    """
+    try:
+        results = enter(activation.store, activation.run)
+        return Yielded(activation) if results is None else Finished(tuple(results))
+    except Exception as error:
+        failed = activation.failed
+        if failed is not None and failed[1] is error:
+            _forget_variables(error)
+            return HostTrap(activation, *failed)
+        if isinstance(error, ExhaustionError) and error.resource is Resource.FUEL and activation.frames:
+            required_fuel = activation.required_fuel
+            if required_fuel is not None:
+                return OutOfFuel(activation, required_fuel, error.with_traceback(None))
+        raise
+    finally:
+        failed = None
+        del activation
+
+
+def _forget_variables(error: Exception) -> None:
+    """Clear the variables of the engine's own frames that an error came through; those of the host stay."""
+    trace = error.__traceback__
+    trace = None if trace is None else trace.tb_next  # the first one is still running
+    while trace is not None and trace.tb_frame.f_globals.get("__name__") in _OURS:
+        trace.tb_frame.clear()
+        trace = trace.tb_next
+
+
+_OURS = {driver.__name__, calls.__name__}
+
+
+# -- typed functions
+
+
+@dataclass(frozen=True, slots=True)
+class TypedFunc:
+    """A function whose type is known to be the one that its user wants; made by :func:`typed`."""
+
+    func: FuncInst | HostFunc
+
+    def call(self, store: Store, *args: Any) -> tuple[Any, ...]:
+        """Call in the ordinary way, with checked arguments, and return the results."""
+        _check_call(store, self.func, args)
+        return tuple(invoke(store, self.func, args))
+
+    def call_resumable(self, store: Store, *args: Any) -> Finished | Suspended:
+        """As the function of that name."""
+        return call_resumable(store, self.func, *args)
+
+
+def typed(func: FuncInst | HostFunc, params: Sequence[ValType], results: Sequence[ValType]) -> TypedFunc:
+    """Return the function as one of exactly this type.
+
+    Raises MismatchingParameterLen, MismatchingParameterType, MismatchingResultLen or MismatchingResultType.
+    """
+    functype = func.functype
+    for wanted, given, len_error, type_error in (
+        (params, functype.params, MismatchingParameterLen, MismatchingParameterType),
+        (results, functype.results, MismatchingResultLen, MismatchingResultType),
+    ):
+        if len(wanted) != len(given):
+            raise len_error(len(given), len(wanted))
+        for i, (t, actual) in enumerate(zip(wanted, given, strict=True)):
+            if t != actual:
+                raise type_error(i, actual, t)
+    return TypedFunc(func)
+
+
+# -- checks
+
+
+def _check_call(store: Store, func: FuncInst | HostFunc, args: Sequence[Any]) -> None:
+    if func.addr >= len(store.funcs) or store.funcs[func.addr] is not func:
+        raise StoreMismatch
+    _check_values(args, func.functype.params, MismatchingParameterLen, MismatchingParameterType)
+
+
+def _check_values(
+    values: Sequence[Any], types: Sequence[ValType], len_error: type[MismatchingParameterLen | MismatchingResultLen],
+    type_error: type[MismatchingParameterType | MismatchingResultType],
+) -> None:  # fmt: skip
+    if len(values) != len(types):
+        raise len_error(len(types), len(values))
+    for i, (v, t) in enumerate(zip(values, types, strict=True)):
+        if not fits(v, t):
+            raise type_error(i, t, f"{v!r:.60}")
