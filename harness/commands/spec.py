@@ -15,17 +15,23 @@ from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progres
 
 from harness import baselines
 from harness.cli import EnvironmentProblem, Exit
+from harness.divergences import RegistryError, load
+from harness.live import Live
+from harness.shim import connect
+from harness.wast.against import CHECKS, Against, Setting, partner
+from harness.wast.against_report import against_json, against_text, unexplained
 from harness.wast.archive import ArchiveError
 from harness.wast.expectations import Expectations, engine_name
 from harness.wast.fetch import install
 from harness.wast.report import disagreement_report, json_report, junit_report, text_report
-from harness.wast.runner import ASSEMBLERS, run_files
+from harness.wast.runner import ASSEMBLERS, in_threads, run_files
 from harness.wast.suite import SuiteError, installed_at, load_installed, load_manifest, load_path, select
 from oracles.adapter import Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from harness.wast.against import Compared
     from harness.wast.runner import FileResult
     from harness.wast.suite import SuiteFile
     from oracles.adapter import Description
@@ -57,9 +63,16 @@ def spec() -> None:
     help="Whose text format decides; both: own decides, and each disagreement with wasmtime is listed.",
 )  # fmt: skip
 @click.option("--bless", is_flag=True, help="Take what is observed as what is expected from now on.")
+@click.option("--against", metavar="ID", help="Compare the engine with this one after every command instead.")
+@click.option(
+    "--check", "checks", default=",".join(CHECKS), show_default=True, metavar="LIST", help="What --against compares.",
+)  # fmt: skip
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help="Save mismatches as cases."
+)
 def run(
     filters: tuple[str, ...], engine: str, suite: Path | None, jobs: int | None, junit: Path | None,
-    json_: Path | None, text: str, bless: bool,
+    json_: Path | None, text: str, bless: bool, against: str | None, checks: str, out: Path | None,
 ) -> int:  # fmt: skip
     """Run the scripts whose name FOLDER/FILE matches a FILTER (a glob or a part of it), all of them by default.
 
@@ -73,6 +86,10 @@ def run(
     chosen = select(scripts, filters)
     if not chosen:
         raise click.UsageError(f"no script matches {' '.join(filters)}")
+    if against is not None:
+        if bless or junit is not None or text != "own":
+            raise click.UsageError("--against goes with --check, --out, --json, --jobs and --suite alone")
+        return _compare(chosen, engine, against, _checks(checks), jobs or _cores(), out, json_)
     try:
         description, results = _run(chosen, engine, jobs or _cores(), text)
     except Unavailable as e:
@@ -95,6 +112,46 @@ def run(
     if not expected.known and any(r.file.info for r in results) and differences:
         click.echo(f"there are no expectations for {name} in {baselines() / 'spec'}; --bless writes them", err=True)
     return Exit.FINDINGS if differences else Exit.CLEAN
+
+
+def _checks(text: str) -> tuple[str, ...]:
+    """Return the checks of a comma-separated list, in the order of CHECKS; results are always compared."""
+    named = {"results", *filter(None, text.split(","))}
+    if unknown := sorted(named - set(CHECKS)):
+        raise click.BadParameter(f"{unknown[0]!r} is none of {', '.join(CHECKS)}", param_hint="--check")
+    return tuple(check for check in CHECKS if check in named)
+
+
+def _compare(
+    files: list[SuiteFile], engine: str, other: str, checks: tuple[str, ...], jobs: int, out: Path | None,
+    json_: Path | None,
+) -> int:  # fmt: skip
+    """Compare two engines by scripts; a reference engine that counts in no one's way counts like the other one."""
+    try:
+        registry = load(baselines() / "divergences.toml")
+        with connect(other) as oracle:
+            engine = partner(oracle.description, checks) if engine == "reference" else engine
+        setting = Setting((engine, other), checks, registry, out)
+        with Against(setting) as first:
+            versions = [str(d.version) for d in first.runner.descriptions()]
+        results: list[Compared] = []
+        with Live() as live:
+            for result in in_threads(files, jobs, lambda: Against(setting)):
+                results.append(result)
+                live(lambda: _line(results, len(files)))
+    except (Unavailable, RegistryError) as e:
+        raise EnvironmentProblem(str(e)) from e
+    if json_ is not None:
+        json_.write_text(json.dumps(against_json(setting, versions, results), indent=1) + "\n", "utf-8")
+    click.echo(against_text(setting, versions, results))
+    return Exit.FINDINGS if unexplained(results) or any(r.problem for r in results) else Exit.CLEAN
+
+
+def _line(results: list[Compared], files: int) -> str:
+    """Return the state of a comparison as one line."""
+    commands = sum(r.counts["commands straight"] for r in results)
+    found = len(unexplained(results))
+    return f"{len(results)} of {files} scripts, {commands:,} commands, {found} mismatches: {results[-1].file.name}"
 
 
 def _cores() -> int:

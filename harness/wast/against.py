@@ -59,16 +59,20 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Mismatch:
-    """One difference: in which run of which command; ``divergence`` names the registered one that explains it."""
+    """One difference between two runs, of which command and in which run; ``run`` is ``straight``, say.
+
+    ``divergence`` names the registered one that explains it, ``place`` is where it was saved as a case.
+    """
 
     file: str
     line: int
     kind: str
     run: str
+    oracles: tuple[str, str]
     verdict: Differ
     signature: str
     divergence: str = ""
-    place: str = ""  # where the case was saved
+    place: str = ""
 
 
 @dataclass(slots=True)
@@ -159,14 +163,17 @@ class Against:
         """Add a mismatch, saved as a case if it is between two engines and not registered."""
         command = whole.commands[verdict.step]
         left, right = sides
-        text = signature(left.oracle, right.oracle, verdict)
+        oracles = (left.oracle, right.oracle)
+        text = signature(*oracles, verdict)
         known = self.setting.registry.explain(whole.excerpt(verdict.step), left, right, verdict)
         place = ""
         if known is None and self.setting.out is not None and left.oracle != right.oracle:
             place = self._save(result, whole, verdict, text)
         line, kind = (0, "end") if command is None else (command.line, command.kind)
         divergence = "" if known is None else known.id
-        result.mismatches.append(Mismatch(result.file.name, line, kind, name, verdict, text, divergence, place))
+        result.mismatches.append(
+            Mismatch(result.file.name, line, kind, name, oracles, verdict, text, divergence, place)
+        )
 
     def _save(self, result: Compared, whole: Watched, verdict: Differ, text: str) -> str:
         """Save the mismatch as a case that shows it, as small as its group of instances; return where, or ""."""

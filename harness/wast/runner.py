@@ -178,7 +178,9 @@ class FileRunner(Protocol[Result_co]):
     def run(self, file: SuiteFile) -> Result_co: ...
 
 
-def in_threads(files: Sequence[SuiteFile], jobs: int, runner_of: Callable[[], FileRunner[Result_co]]) -> Iterator[Result_co]:
+def in_threads(
+    files: Sequence[SuiteFile], jobs: int, runner_of: Callable[[], FileRunner[Result_co]]
+) -> Iterator[Result_co]:
     """Yield the result of each file as it ends, the largest files first, from ``jobs`` threads with a runner each."""
     waiting = deque(sorted(files, key=lambda file: -len(file.data)))
     results: deque[Result_co | BaseException] = deque()
