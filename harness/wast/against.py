@@ -8,6 +8,7 @@ agree too.  A mismatch becomes an ordinary case: what of the plan its group of i
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
@@ -45,6 +46,7 @@ __all__ = ["CHECKS", "Against", "Compared", "Mismatch", "Setting", "partner"]
 
 CHECKS = ("results", "state", "fuel", "resume")
 ASSEMBLER = "reference"
+_SAVING = threading.Lock()  # threads share the directory of cases
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +181,7 @@ class Against:
         """Save the mismatch as a case that shows it, as small as its group of instances; return where, or ""."""
         assert self.setting.out is not None
         folder = self.setting.out / slug(text)
-        number = next((n for n in range(KEEP) if not (folder / str(n)).exists()), None)
-        if number is None:
+        if len(list(folder.glob("*"))) >= KEEP:
             return ""
         for plan in (whole.excerpt(verdict.step), replace(whole.plan, steps=whole.plan.steps[: verdict.step + 2])):
             shown = self._shown(plan)
@@ -193,10 +194,9 @@ class Against:
         described = zip(self.setting.oracles, self.runner.descriptions(), strict=True)
         provenance = {"origin": origin, "versions": {oracle: str(d.version) for oracle, d in described}}
         case = Case(plan, provenance, self.setting.oracles, None, shown[1])
-        try:
-            return str(save_case(case, folder / str(number), renderings(case)))
-        except FileExistsError:  # another thread was faster
-            return ""
+        with _SAVING:
+            free = [folder / str(n) for n in range(KEEP) if not (folder / str(n)).exists()]
+            return str(save_case(case, free[0], renderings(case))) if free else ""
 
     def _shown(self, plan: Plan) -> tuple[str, Finding] | None:
         """Return signature and finding of what a plan shows, or None."""

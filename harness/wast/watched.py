@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FUEL", "INTERVALS", "Watched", "watched"]
 
-FUEL = 1 << 40  # for one action, more than any can spend
+FUEL = 10**12  # for one action, more than any can spend
 INTERVALS = (1, 1, 1, 1, 1, 1, 1, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 1000, 10_000, 1_000_000)
 PAUSES = len(INTERVALS)  # shown of one action
 MAX_SLOTS = 4096  # of the tables of an instance that is observed after each action, and not at the end alone
