@@ -23,7 +23,7 @@ from engine.instructions.immediates import labels_in
 from engine.instructions.model import Control, Effect, Region
 from engine.instructions.reference import ref_is_null, ref_test, ref_test_null
 from engine.matching import matches, top
-from engine.types import FUNCREF, I32, I64, NOEXN, NOEXTERN, NOFUNC, NONE, Arrow, RefType, TypeVar
+from engine.types import FUNCREF, I31, I32, I64, NOEXN, NOEXTERN, NOFUNC, NONE, Arrow, RefType, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +42,7 @@ UNKNOWN, NON_NULL = 0, -1  # values: of what is no constant, and of references t
 MIN_STEPS, STEPS_EACH = 1_000_000, 100  # the construction is quadratic at worst: what is not decided then is unknown
 
 BLOCK, LOOP, IF, TRY_TABLE = Control.BLOCK, Control.LOOP, Control.IF, Control.TRY_TABLE
+_CALLED = frozenset({"atomic wait", "atomic notify"})
 _LEGACY = frozenset({Control.TRY, Control.CATCH, Control.DELEGATE, Control.RETHROW})
 
 
@@ -62,10 +63,12 @@ def constant_lengths(func: FuncInst) -> dict[int, int]:
 
 
 def never_in_bounds(c: Context, row: Instr, imms: tuple[Any, ...]) -> bool:
-    """Tell whether an access to memory is out of bounds whatever its address.
+    """Tell whether an access to memory is out of bounds whatever its address, and a translator sees it.
 
-    An offset beyond 32 bits is added while running, and then nothing is known.
+    An offset beyond 32 bits is added while running, and to wait and to notify are calls: then nothing is known.
     """
+    if row.family in _CALLED:
+        return False
     m = next(imm for imm in imms if hasattr(imm, "offset"))
     t = c.mem(m.mem)
     max_pages = t.max_pages if t.limits.max is None else t.limits.max
@@ -456,8 +459,12 @@ class _Translation:
         """Types decide whether a reference is any of its hierarchy, null too, or none of it."""
         heap = self.c.close_heaptype(imms[0])
         null = row.make is ref_test_null
-        decided = 1 if null and heap is top(heap) else 0 if not null and heap in _BOTTOMS else None
-        self.stack[-1] = UNKNOWN if decided is None else self.values.constant(decided)
+        if null and heap is top(heap):
+            self.stack[-1] = self.values.constant(1)
+        elif heap in _BOTTOMS and (not null or self.stack[-1] == NON_NULL):
+            self.stack[-1] = self.values.constant(0)
+        else:
+            self.stack[-1] = UNKNOWN
 
     def bulk(self, pc: int, row: Instr, imms: tuple[Any, ...]) -> None:
         """A length, and the blocks that the operator is translated to."""
@@ -467,22 +474,22 @@ class _Translation:
         length = self.values.constants.get(v)
         if length is not None:
             self.found[pc] = length
-        if self.is_copied_one_by_one(row, imms):
+        if self.has_barriers(row, imms):
             self.loop_inside()
         if length is None or length > UNCHECKED:
             self.check()
         self.apply(row, imms)
 
-    def is_copied_one_by_one(self, row: Instr, imms: tuple[Any, ...]) -> bool:
-        """Tell whether elements are moved in a loop, with barriers for the collector."""
+    def has_barriers(self, row: Instr, imms: tuple[Any, ...]) -> bool:
+        """Tell whether elements are moved in a loop in which each has a barrier, of the collector or of lazy tables."""
         spaces = [imm.name for imm in row.imms]
         if "tableidx" in spaces:
             of = [self.c.table(x).reftype for x, space in zip(imms, spaces, strict=True) if space == "tableidx"]
-            return len(of) > 1 or not matches(of[0], FUNCREF)
+            return _is_collected(of[0]) or (len(of) > 1 and matches(of[0], FUNCREF))
         if spaces[0] != "typeidx" or "dataidx" in spaces:
             return False
-        storage = self.c.type(imms[0]).comp.field.storage  # type: ignore[union-attr]  # of an array
-        return type(storage) is RefType and not matches(storage, FUNCREF)
+        array: Any = self.c.type(imms[0]).comp
+        return type(array.field.storage) is RefType and _is_collected(array.field.storage)
 
     def loop_inside(self) -> None:
         """A loop with a way round in its body, before which no variable is known to be the same as after it."""
@@ -667,7 +674,14 @@ class _Translation:
         self.is_reached = False
 
     def call(self, row: Instr, imms: tuple[Any, ...]) -> None:
-        """Where a handler may take an exception of the call, what follows is a block of its own."""
+        """Where a handler may take an exception of the call, what follows is a block of its own.
+
+        A call by a table that can hold nothing always traps.
+        """
+        spaces = zip(imms, row.imms, strict=True)
+        if any(imm.name == "tableidx" and self.c.table(x).reftype.heap is NOFUNC for x, imm in spaces):
+            self.is_reached = False
+            return
         if self.handlers:
             self.edges()
             self.here = self.values.block(self.here)
@@ -690,6 +704,11 @@ def _opaque(t: Any, operand: int = UNKNOWN) -> int:
         return UNKNOWN
     null: Any = t.null
     return operand if type(null) is TypeVar else UNKNOWN if null else NON_NULL
+
+
+def _is_collected(t: RefType) -> bool:
+    """Tell whether references of a type may be to what the collector owns; i31 is known not to be."""
+    return t.heap is not I31 and t.heap is not NONE and not matches(t, FUNCREF)
 
 
 _BOTTOMS = frozenset({NONE, NOFUNC, NOEXTERN, NOEXN})

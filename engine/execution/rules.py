@@ -12,9 +12,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from engine.errors import Trap, TrapKind
 from engine.execution import closures
 from engine.execution.closures import VALUE
-from engine.errors import Trap, TrapKind
+from engine.execution.constness import never_in_bounds
 from engine.execution.frame import BULK, JUMP, UNREACHABLE
 from engine.execution.fuel import Bulk, Check, Refund, Start
 from engine.instructions import numeric
@@ -360,17 +361,12 @@ def _call(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int, entries: l
 
 
 def access(rule: Rule, low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
-    """An access to memory where a model refunds traps: one that can never be in bounds is a save point.
-
-    An offset beyond 32 bits is added while running, and then nothing is known.
-    """
-    m = next(imm for imm in imms if hasattr(imm, "offset"))
-    t = low.context.mem(m.mem)
-    max_pages = t.max_pages if t.limits.max is None else t.limits.max
-    if m.offset >= 1 << 32 or m.offset + p.row.access <= max_pages << t.page_bits:
+    """An access to memory where a model refunds traps: one that can never be in bounds is a save point."""
+    if not never_in_bounds(low.context, p.row, imms):
         rule(low, p, imms, offset)
         return
     low.spill(TRAPS)
+    m = next(imm for imm in imms if hasattr(imm, "offset"))
     message = f"{p.row.access} bytes at offset {m.offset:#x}"
     low.finish(UNREACHABLE, offset).test = partial(Trap, TrapKind.MEMORY_OUT_OF_BOUNDS, message)
 
