@@ -1,4 +1,4 @@
-"""Fuel and slices as steps, the same in every engine that meters.
+"""Fuel, slices and frames as steps, the same in every engine that can: what is told of a call beside its outcome.
 
 A plan is *metered* if it limits fuel or asks for it anywhere; then the engine counts from the start.  Until the first
 ``set_fuel`` each call and instantiation has the budget of ``limits.fuel``, or more than any can spend; from there on
@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from oracles.adapter import Answer, Session, Stop, count_of
-from oracles.outcome import Returned, state_digest
+from oracles.outcome import Returned, Trapped, state_digest
 from oracles.plan import PlanError
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ PAUSES = 64  # that one step shows unless the plan says otherwise
 UNMETERED = 1 << 62  # fuel for anything that ends
 MAX_INTERVALS = 4096
 MAX_TIMES = 4096
+MAX_FRAMES = 20  # that engines tell of a trap
 
 
 def is_metered(plan: Plan) -> bool:
@@ -50,12 +51,15 @@ class MeteredSession(Session):
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan)
         self.metered = is_metered(plan)
+        self.sliced = is_sliced(plan)
         self.is_set = False  # the plan has set the fuel: nothing refills it
         self.intervals: Sequence[int] = ()
         self.shown_pauses = PAUSES
         self.pauses: list[dict[str, Any]] = []
         self.paused = 0
         self.suspensions = 0  # that the host function under way still owes
+        self.shown_frames = 0
+        self.frames: Sequence[Sequence[int]] = ()  # of the latest trap, innermost first
 
     def set_fuel(self, fuel: int) -> None:
         """Replace what is left."""
@@ -66,9 +70,9 @@ class MeteredSession(Session):
         raise NotImplementedError
 
     def run(self, step: Step) -> Answer:
-        if not self.metered or step.kind not in ("call", "instantiate"):
+        if step.kind not in ("call", "instantiate"):
             return self.dispatch(step)
-        if not self.is_set:
+        if self.metered and not self.is_set:
             budget = self.plan.limits.fuel
             self.set_fuel(UNMETERED if budget is None else budget)
         if self.intervals:
@@ -78,6 +82,8 @@ class MeteredSession(Session):
         more: dict[str, Any] = {"fuel": self.fuel()} if self.is_set else {}
         if self.intervals:
             more |= {"pauses": self.pauses, "paused": self.paused}
+        if self.shown_frames and isinstance(outcome, Trapped):
+            more["frames"] = [list(place) for place in self.frames[: self.shown_frames]]
         return outcome, {**(data or {}), **more} if more else data
 
     def step_set_fuel(self, step: Step) -> Answer:
@@ -96,6 +102,10 @@ class MeteredSession(Session):
         self.shown_pauses = count_of(step.get("pauses", PAUSES))
         if not self.intervals:
             self.set_interval(0)
+        return Returned(), None
+
+    def step_debug(self, step: Step) -> Answer:
+        self.shown_frames = min(count_of(step["frames"]), MAX_FRAMES)
         return Returned(), None
 
     # pauses

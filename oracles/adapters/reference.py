@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from engine import errors
 from engine.binary import decode, encode
 from engine.errors import EngineBug, Resource, Trap, UncaughtException, WasmError
-from engine.execution.calls import invoke
 from engine.execution.fuel_models import MODELS, unit_model
 from engine.execution.instantiate import instantiate, resolve
 from engine.features import COMPATIBLE, EXECUTED, FEATURES, MVP
@@ -24,12 +23,10 @@ from engine.runtime.instance import FuncInst, HostFunc
 from engine.runtime.store import Config, Store
 from engine.runtime.tag import TagInst
 from engine.text.parser import parse
-from engine.types import FuncType
 from engine.validation import validate
 from oracles.adapter import (
+    ACTIONS,
     ALL,
-    BASIC_ACTIONS,
-    BASIC_STEPS,
     Description,
     Numbering,
     RefusingSession,
@@ -39,19 +36,19 @@ from oracles.adapter import (
     blocked,
     refusal,
 )
-from oracles.adapters.reference_state import TYPES, StateSession
+from oracles.adapters.reference_calls import CallSession, placed
+from oracles.adapters.reference_state import TYPES
 from oracles.metered import UNMETERED
 from oracles.outcome import Exhausted, Rejected, Returned, Threw, Trapped, Unsupported
-from oracles.plan import HOST
+from oracles.plan import HOST, STEP_KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from engine.errors import Where
     from engine.execution.build import Build
     from engine.execution.fuel import FuelModel
     from engine.module import Module
-    from engine.runtime.instance import Caller, ExternVal
+    from engine.runtime.instance import ExternVal
     from engine.types import ValType
     from oracles.adapter import Answer
     from oracles.outcome import Outcome
@@ -74,7 +71,7 @@ _STAGES: tuple[tuple[type[WasmError], str], ...] = (
 def outcome_of(error: WasmError, values: Callable[[UncaughtException], Threw]) -> Outcome:
     """Return what an engine error is on the wire; ``values`` shows the payload of an exception."""
     if isinstance(error, Trap):
-        return Trapped(error.kind.value, _place(error.where), str(error))
+        return Trapped(error.kind.value, placed(error.where), str(error))
     if isinstance(error, errors.ExhaustionError):
         return Exhausted(_RESOURCES[error.resource], str(error))
     if isinstance(error, errors.UnsupportedError):
@@ -87,22 +84,16 @@ def outcome_of(error: WasmError, values: Callable[[UncaughtException], Threw]) -
     raise error
 
 
-def _place(where: Where | None) -> tuple[int, int] | None:
-    if where is None or where.funcidx is None or where.offset is None:
-        return None
-    return where.funcidx, where.offset
-
-
 def _payload(tag: Any) -> Sequence[ValType]:
     """Return the types of the values that exceptions of a tag carry."""
     types: Sequence[ValType] = tag.type.type.comp.params
     return types
 
 
-class ReferenceSession(StateSession):
+class ReferenceSession(CallSession):
     """One store; modules are decoded and validated once."""
 
-    actions = (*BASIC_ACTIONS, "fuel")
+    actions = ACTIONS
 
     def __init__(self, plan: Plan, build: Build | None, fuel_model: FuelModel) -> None:
         limits = plan.limits
@@ -120,7 +111,6 @@ class ReferenceSession(StateSession):
         self.features = COMPATIBLE | named if everything else named
         self.text_features = EXECUTED if everything else named
         self.modules: dict[bytes, Module] = {}
-        self.hosts: dict[str, HostFunc] = {}
         self.tags = Numbering()
         self.thrown: UncaughtException | None = None  # what the latest call to end with an exception threw
 
@@ -191,32 +181,10 @@ class ReferenceSession(StateSession):
                 if externval is not None:
                     return externval
             elif name in self.plan.hosts:
-                return self._host(name)
+                return self.host_function(name)
         return None
 
-    def _host(self, name: str) -> HostFunc:
-        """Return the one function object of a host function of the plan."""
-        if name not in self.hosts:
-            host = self.plan.hosts[name]
-            for t in (*host.params, *host.results):
-                if t not in TYPES:
-                    raise Stop(Unsupported(f"type {t}"))
-            functype = FuncType(tuple(TYPES[t] for t in host.params), tuple(TYPES[t] for t in host.results))
-
-            def call(caller: Caller, args: tuple[Any, ...]) -> Sequence[Any]:
-                results = self.host_call(name, list(map(self.show, functype.params, args)))
-                return list(map(self.value, results, functype.results))
-
-            self.hosts[name] = self.store.alloc_host_func(functype, call)
-        return self.hosts[name]
-
-    # what runs and what looks
-
-    def step_call(self, step: Step) -> Answer:
-        func = self.export(step, FuncInst, HostFunc)
-        args = self.values(step["args"], func.functype.params)
-        results = invoke(self.store, func, args)
-        return Returned(tuple(map(self.show, func.functype.results, results))), None
+    # exceptions
 
     def throw(self, instance: str, export: str, args: Sequence[Value]) -> None:
         tag = self.instance(instance).exports.get(export)
@@ -256,7 +224,7 @@ class ReferenceAdapter:
             version=_release(),
             variant=variant,
             features=tuple(sorted(f.name for f in EXECUTED)),
-            steps=(*BASIC_STEPS, "set_fuel", "get_fuel"),
+            steps=tuple(STEP_KINDS),
             actions=ReferenceSession.actions,
             text=True,
             types=tuple(TYPES),

@@ -10,15 +10,13 @@ from __future__ import annotations
 
 import base64
 import ctypes
-import itertools
 import platform
 from functools import cache, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from oracles.adapter import (
+    ACTIONS,
     ALL,
-    BASIC_ACTIONS,
-    BASIC_STEPS,
     Adapter,
     Answer,
     Description,
@@ -28,38 +26,31 @@ from oracles.adapter import (
     Unavailable,
     blocked,
     refusal,
-    values_of,
 )
 from oracles.adapters import wasmtime_api
-from oracles.adapters.wasmtime_api import KINDS, OF, VAL_SIZE, Api, Setup
+from oracles.adapters.wasmtime_api import KINDS, VAL_SIZE, Api, Setup
+from oracles.adapters.wasmtime_calls import CallSession
 from oracles.adapters.wasmtime_fuel import fitting
-from oracles.adapters.wasmtime_state import FUNC, SHARED, TAG, TEXT_CAP, Export, StateSession
+from oracles.adapters.wasmtime_state import FUNC, SHARED, TAG, TEXT_CAP, Export
 from oracles.adapters.wasmtime_text import ascii_text
 from oracles.adapters.wasmtime_values import Values
 from oracles.metered import UNMETERED, is_metered
-from oracles.outcome import Exhausted, Outcome, Rejected, Returned, Threw, Trapped, Unsupported
-from oracles.plan import HOST
-from oracles.traps import HOST_TRAP, STACK, WASMTIME_CODES
+from oracles.outcome import Outcome, Rejected, Returned, Unsupported
+from oracles.plan import HOST, STEP_KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from oracles.plan import Plan, Step, Value
+    from oracles.plan import Plan, Step
 
 __all__ = ["WasmtimeAdapter", "WasmtimeSession", "adapter"]
 
-_RESOURCE_WORDS = ("limits", "limit exceeded", "allocate", "mmap", "out of memory", "Cannot allocate", "GC heap")
 
-
-class WasmtimeSession(StateSession):
-    """One store, from modules to what calls end with."""
+class WasmtimeSession(CallSession):
+    """One store, from modules to instances."""
 
     def __init__(self, plan: Plan, api: Api, setup: Setup) -> None:
-        super().__init__(plan)
-        self.api = api
+        super().__init__(plan, api, api.engine(setup))
         self.variant = setup.variant
         self.actions = _actions(setup.variant)
-        self.engine = api.engine(setup)
         self.store = api.wasmtime_store_new(self.engine, None, None)
         self.context: int = api.wasmtime_store_context(self.store)
         limits = plan.limits
@@ -69,16 +60,9 @@ class WasmtimeSession(StateSession):
         self.values = Values(api, self.context)
         self.cell = ctypes.create_string_buffer(VAL_SIZE)  # for one value at a time, between engine and ``values``
         self.compiled: dict[str, int] = {}
-        self.host_items: dict[str, ctypes.Array[ctypes.c_char]] = {}
-        self.host_keys: list[int] = []
-        self.tags: list[ctypes.Array[ctypes.c_char]] = []
-        self.pending: Outcome | None = None  # what a host function ended with
-        self.thrown: ctypes.Array[ctypes.c_char] | None = None  # the exception that leaves a host function, rooted
-        self.bug: BaseException | None = None  # what the adapter did wrong inside a callback
 
     def close(self) -> None:
-        for key in self.host_keys:
-            del _HOST_FUNCTIONS[key]
+        self.close_hosts()
         for exports in self.instances.values():
             for export in exports.values():
                 if export.kind == SHARED:
@@ -137,13 +121,18 @@ class WasmtimeSession(StateSession):
         name = step["instance"]
         self.instances.pop(name, None)
         module = self._compile(step["module"])
-        items = b"".join(self._import(step, m, n) for m, n in self._imports(module))
-        count = len(items) // VAL_SIZE
-        buffer = ctypes.create_string_buffer(items, max(1, len(items)))
+        imports = [(m, n, self._import(step, m, n)) for m, n in self._imports(module)]
         instance = ctypes.create_string_buffer(16)
-        trap = ctypes.c_void_p()
-        error = self.api.wasmtime_instance_new(self.context, module, buffer, count, instance, ctypes.byref(trap))
-        ended = self._ended(error, trap.value, linking=True)
+        trap, error = ctypes.c_void_p(), ctypes.c_void_p()
+        if self.sliced:
+            self._instantiate_async(module, imports, instance, ctypes.byref(trap), ctypes.byref(error))
+        else:
+            items = b"".join(item for _, _, item in imports)
+            buffer = ctypes.create_string_buffer(items, max(1, len(items)))
+            error.value = self.api.wasmtime_instance_new(
+                self.context, module, buffer, len(imports), instance, ctypes.byref(trap)
+            )
+        ended = self._ended(error.value, trap.value, linking=True)
         if ended is not None:
             return ended, None
         exports = self._exports(instance)
@@ -154,6 +143,23 @@ class WasmtimeSession(StateSession):
                 self._number_tag(ctypes.string_at(export.address, 24))
         self.instances[name] = exports
         return Returned(), None
+
+    def _instantiate_async(
+        self, module: int, imports: list[tuple[str, str, bytes]], instance: Any, trap_ref: Any, error_ref: Any
+    ) -> None:
+        """Instantiate in slices, which goes through a linker of its own; as two imports of one name are one thing."""
+        api = self.api
+        linker = api.wasmtime_linker_new(self.engine)
+        try:
+            api.wasmtime_linker_allow_shadowing(linker, True)
+            for space, name, item in imports:
+                names = space.encode(), name.encode()
+                sized = (part for text in names for part in (text, len(text)))
+                api.error(api.wasmtime_linker_define(linker, self.context, *sized, ctypes.create_string_buffer(item)))
+            start = api.wasmtime_linker_instantiate_async
+            self._finish(start(linker, self.context, module, instance, trap_ref, error_ref))
+        finally:
+            api.wasmtime_linker_delete(linker)
 
     def _imports(self, module: int) -> list[tuple[str, str]]:
         api = self.api
@@ -171,7 +177,7 @@ class WasmtimeSession(StateSession):
         for provider in self.providers(step, module):
             if provider == HOST:
                 if name in self.plan.hosts:
-                    return self._host_item(name).raw
+                    return self.host_item(name).raw
             elif name in self.instances[provider]:
                 return self.instances[provider][name].item.raw
         raise Stop(Rejected("unlinkable", f"unknown import: {module}.{name}"))
@@ -188,218 +194,14 @@ class WasmtimeSession(StateSession):
             key = ctypes.string_at(name.value, length.value).decode() if name.value else ""
             exports[key] = Export(item)
 
-    # calls
-
-    def step_call(self, step: Step) -> Answer:
-        export = self._export(step, FUNC)
-        args = values_of(step["args"])
-        params, results = export.arity or self._arity(export)
-        if len(args) != params:
-            raise blocked(f"{step['export']} takes {params} arguments")
-        buffer = ctypes.create_string_buffer(VAL_SIZE * (params + results + 1))
-        base = ctypes.addressof(buffer)
-        out = base + VAL_SIZE * params
-        roots = self._write_all(args, base)
-        trap = ctypes.c_void_p()
-        error = self.api.wasmtime_func_call(
-            self.context, export.address, base, params, out, results, ctypes.byref(trap)
-        )
-        for at in roots:
-            self.api.wasmtime_val_unroot(at)
-        ended = self._ended(error, trap.value)
-        if ended is not None:
-            return ended, None
-        return Returned(tuple(self.values.take(buffer, VAL_SIZE * (params + i)) for i in range(results))), None
-
-    def _arity(self, export: Export) -> tuple[int, int]:
-        functype = self.api.wasmtime_func_type(self.context, export.address)
-        sizes = [
-            ctypes.c_uint64.from_address(vec).value
-            for vec in (self.api.wasm_functype_params(functype), self.api.wasm_functype_results(functype))
-        ]
-        self.api.wasm_functype_delete(functype)
-        export.arity = (sizes[0], sizes[1])
-        return export.arity
-
-    def fuel(self) -> int:
-        left = ctypes.c_uint64()
-        self.api.error(self.api.wasmtime_context_get_fuel(self.context, ctypes.byref(left)))
-        return left.value
-
-    def set_fuel(self, fuel: int) -> None:
-        self.api.error(self.api.wasmtime_context_set_fuel(self.context, fuel))
-
-    def _ended(self, error: int | None, trap: int | None, *, linking: bool = False) -> Outcome | None:
-        """Return how a call or instantiation ended, None if it returned; frees what it is given."""
-        if not error and not trap:
-            return None
-        if self.bug is not None or self.pending is not None:
-            bug, self.bug = self.bug, None
-            pending, self.pending = self.pending, None
-            self.api.error(error)
-            if trap:
-                self.api.wasm_trap_delete(trap)
-            if bug is not None:
-                raise bug
-            return pending
-        if self.api.wasmtime_context_has_exception(self.context):
-            self.api.error(error)
-            if trap:
-                self.api.wasm_trap_delete(trap)
-            return self._exception()
-        if trap:
-            return self._trap(trap)
-        return _refused(self.api.error(error) or "", linking=linking)
-
-    def _trap(self, trap: int) -> Outcome:
-        code, text = ctypes.c_uint8(), ""
-        known = self.api.codes.get(code.value, "") if self.api.wasmtime_trap_code(trap, ctypes.byref(code)) else ""
-        phrase = WASMTIME_CODES.get(known)
-        if phrase is None:
-            vec = (ctypes.c_uint64 * 2)()
-            self.api.wasm_trap_message(trap, vec)
-            text = self.api.take_bytes(vec).decode("utf-8", "replace").rstrip("\0")[:TEXT_CAP]
-        where = None if phrase == STACK else self._origin(trap)
-        self.api.wasm_trap_delete(trap)
-        if phrase == STACK or "call stack exhausted" in text:
-            return Exhausted("stack")
-        resource = {"OUT_OF_FUEL": "fuel", "INTERRUPT": "time", "ALLOCATION_TOO_LARGE": "memory"}.get(known)
-        if resource:
-            return Exhausted(resource)
-        return Trapped(phrase or HOST_TRAP, where, text)
-
-    def _origin(self, trap: int) -> tuple[int, int] | None:
-        frame = self.api.wasm_trap_origin(trap)
-        if not frame:
-            return None
-        where = (self.api.wasm_frame_func_index(frame), self.api.wasm_frame_module_offset(frame))
-        self.api.wasm_frame_delete(frame)
-        return where
-
-    def _exception(self) -> Outcome:
-        """Take the store's pending exception as an outcome."""
-        api, context = self.api, self.context
-        exn, tag = ctypes.create_string_buffer(24), ctypes.create_string_buffer(24)
-        api.wasmtime_context_take_exception(context, exn)
-        number = None
-        if api.error(api.wasmtime_exnref_tag(context, exn, tag)) is None:
-            number = self._number_tag(tag.raw)
-        values: list[Value] = []
-        cell = ctypes.create_string_buffer(VAL_SIZE)
-        for i in range(api.wasmtime_exnref_field_count(context, exn)):
-            if api.error(api.wasmtime_exnref_field(context, exn, i, cell)) is None:
-                values.append(self.values.take(cell))
-        if self.nesting:  # the host function around us passes it on
-            self.thrown = exn
-        else:
-            api.wasmtime_exnref_unroot(exn)
-        return Threw(number, tuple(values))
-
-    def _number_tag(self, raw: bytes) -> int:
-        """Return the number of a tag by first sight."""
-        item = ctypes.create_string_buffer(raw, 24)
-        for n, seen in enumerate(self.tags):
-            if self.api.wasmtime_tag_eq(self.context, seen, item):
-                return n
-        self.tags.append(item)
-        return len(self.tags) - 1
-
-    # host functions
-
-    def throw(self, instance: str, export: str, args: Sequence[Value]) -> None:
-        found = self.instances[instance].get(export)
-        if found is None or found.kind != TAG:
-            return
-        buffer = ctypes.create_string_buffer(VAL_SIZE * (len(args) + 1))
-        base = ctypes.addressof(buffer)
-        try:
-            roots = self._write_all(args, base)
-        except Stop as stop:
-            if isinstance(stop.outcome, Unsupported):
-                raise
-            return
-        exn = ctypes.create_string_buffer(24)
-        error = self.api.error(self.api.wasmtime_exnref_new(self.context, found.address, base, len(args), exn))
-        for at in roots:
-            self.api.wasmtime_val_unroot(at)
-        if error is None:
-            self.thrown = exn
-            raise Stop(Threw(None))
-
-    def _host_item(self, name: str) -> ctypes.Array[ctypes.c_char]:
-        """Return the extern of the plan's host function, made once per session."""
-        item = self.host_items.get(name)
-        if item is None:
-            host = self.plan.hosts[name]
-            try:
-                functype = self.api.functype(self.engine, host.params, host.results)
-            except KeyError as e:
-                raise Stop(Unsupported(f"host functions with {e.args[0]}")) from e
-            key = next(_KEYS)
-            _HOST_FUNCTIONS[key] = (self, name)
-            self.host_keys.append(key)
-            item = self.host_items[name] = ctypes.create_string_buffer(VAL_SIZE)
-            at = ctypes.addressof(item) + OF
-            self.api.wasmtime_func_new(self.context, functype, _callback, key, None, at)
-        return item
-
-    def enter_host(self, name: str, args: int, nargs: int, results: int) -> int | None:
-        """Run a host function on raw values; return a trap or None."""
-        try:
-            raw = (ctypes.c_char * (VAL_SIZE * nargs)).from_address(args or ctypes.addressof(_NOTHING))
-            values = [self.values.read(raw, VAL_SIZE * i) for i in range(nargs)]
-            for i, value in enumerate(self.host_call(name, values)):
-                self.values.write(value, results + VAL_SIZE * i)
-        except Stop as stop:
-            if self.thrown is not None:
-                exn, self.thrown = self.thrown, None
-                thrown: int = self.api.wasmtime_context_set_exception(self.context, exn)
-                return thrown
-            self.pending = stop.outcome
-        except BaseException as e:  # noqa: BLE001  nothing may pass through the engine's frames
-            self.bug = e
-        else:
-            return None
-        trap: int = self.api.wasmtime_trap_new(b"host", 4)
-        return trap
-
 
 def _actions(variant: str) -> tuple[str, ...]:
-    return tuple(
-        a for a in (*BASIC_ACTIONS, "fuel") if a != "throw" or "exceptions" in wasmtime_api.engine_features(variant)
-    )
+    return tuple(a for a in ACTIONS if a != "throw" or "exceptions" in wasmtime_api.engine_features(variant))
 
 
 def _name(vec: int) -> str:
     size, data = (ctypes.c_uint64 * 2).from_address(vec)
     return ctypes.string_at(data, size).decode() if size else ""
-
-
-def _refused(text: str, *, linking: bool) -> Outcome:
-    """Return the outcome of an error that is neither trap nor exception."""
-    text = text[:TEXT_CAP]
-    if "incompatible import type" in text:
-        return Rejected("unlinkable", text)
-    if any(word in text for word in _RESOURCE_WORDS):
-        return Exhausted("memory", text)
-    if linking:
-        return Rejected("unlinkable", text)
-    raise blocked(text)  # the arguments do not fit: nothing ran
-
-
-_HOST_FUNCTIONS: dict[int, tuple[WasmtimeSession, str]] = {}
-
-
-_NOTHING = ctypes.create_string_buffer(1)
-_KEYS = itertools.count(1)
-
-
-def _enter(key: int, _caller: int, args: int, nargs: int, results: int, _nresults: int) -> int | None:
-    session, name = _HOST_FUNCTIONS[key]
-    return session.enter_host(name, args, nargs, results)
-
-
-_callback = wasmtime_api.Callback(_enter)
 
 
 class WasmtimeAdapter:
@@ -416,7 +218,7 @@ class WasmtimeAdapter:
             version=wasmtime_api.version(),
             variant=variant,
             features=wasmtime_api.engine_features(variant),
-            steps=(*BASIC_STEPS, "set_fuel", "get_fuel"),
+            steps=tuple(STEP_KINDS),
             actions=_actions(variant),
             types=KINDS[:6] if variant == "winch" else KINDS,
             nan=("module", "none") if variant == "winch" else ("engine", "module", "none"),

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 __all__ = [
-    "KINDS", "OF", "VAL_SIZE", "VARIANTS", "Api", "Callback", "Setup", "engine_features", "load", "settled", "version",
+    "KINDS", "OF", "VAL_SIZE", "VARIANTS", "Api", "AsyncCallback", "Callback", "Continuation", "Finalizer",
+    "Setup", "engine_features", "load", "settled", "version",
 ]  # fmt: skip
 
 VAL_SIZE = 32
@@ -46,6 +47,7 @@ wasmtime_store_limiter              v pqqqqq
 wasmtime_store_delete               v p
 wasmtime_context_set_fuel           p pQ
 wasmtime_context_get_fuel           p pp
+wasmtime_context_fuel_async_yield_interval p pQ
 wasmtime_context_has_exception      b p
 wasmtime_context_take_exception     b pp
 wasmtime_context_set_exception      p pp
@@ -73,15 +75,25 @@ wasm_valtype_new                    p B
 wasmtime_wasm_valtype_v128          p
 wasm_valtype_vec_new                v pQp
 wasmtime_func_call                  p pppQpQp
+wasmtime_func_call_async            p pppQpQpp
+wasmtime_call_future_poll           b p
+wasmtime_call_future_delete         v p
+wasmtime_linker_new                 p p
+wasmtime_linker_delete              v p
+wasmtime_linker_allow_shadowing     v pb
+wasmtime_linker_define              p pppQpQp
+wasmtime_linker_define_async_func   p ppQpQpppp
+wasmtime_linker_get                 b pppQpQp
+wasmtime_linker_instantiate_async   p pppppp
 wasmtime_func_to_raw                p pp
 wasmtime_trap_new                   p pQ
 wasmtime_trap_code                  b pp
 wasm_trap_message                   v pp
-wasm_trap_origin                    p p
+wasm_trap_trace                     v pp
 wasm_trap_delete                    v p
 wasm_frame_func_index               I p
 wasm_frame_module_offset            Q p
-wasm_frame_delete                   v p
+wasm_frame_vec_delete               v p
 wasmtime_memory_data                p pp
 wasmtime_memory_data_size           Q pp
 wasmtime_memory_size                Q pp
@@ -130,6 +142,20 @@ Callback = ctypes.CFUNCTYPE(
     ctypes.c_void_p,  # results
     ctypes.c_size_t,
 )
+
+AsyncCallback = ctypes.CFUNCTYPE(
+    None,
+    ctypes.c_void_p,  # env
+    ctypes.c_void_p,  # caller
+    ctypes.c_void_p,  # arguments
+    ctypes.c_size_t,
+    ctypes.c_void_p,  # results
+    ctypes.c_size_t,
+    ctypes.c_void_p,  # where a trap goes
+    ctypes.c_void_p,  # the continuation to fill in: a Continuation, its env, a Finalizer
+)
+Continuation = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_void_p)
+Finalizer = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 # kinds of values: what they are called on the wire; a reference by the top of its hierarchy
 KINDS = ("i32", "i64", "f32", "f64", "v128", "funcref", "externref", "anyref", "exnref")

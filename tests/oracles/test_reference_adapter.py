@@ -73,7 +73,8 @@ def test_it_describes_what_the_engine_executes_and_assembles():
     assert d.name == "reference"
     assert {"mvp", "bulk-memory", "reference-types", "extended-const"} <= set(d.features)
     assert "stack-switching" not in d.features
-    assert set(d.steps) == set(adapters.STEP_KINDS)
+    assert (set(d.steps), set(d.actions)) == (set(adapters.STEP_KINDS), set(adapters.ACTIONS))
+    assert d.fuel_model == "unit:none"
     assert (d.text, d.fuel, d.nan) == (True, True, ("engine", "module", "none"))
     assert "reference" in ADAPTERS
     assert adapters.Description.from_json(d.to_json()) == d

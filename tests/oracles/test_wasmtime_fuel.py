@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from oracles.adapters import reference, wasmtime, wasmtime_fuel
+from oracles.adapters import reference, wasmtime
 from oracles.adapters.wasmtime_api import VARIANTS
 from oracles.adapters.wasmtime_fuel import MEASUREMENTS, MODELS, START, fitting, measure
 
