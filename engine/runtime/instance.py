@@ -56,13 +56,11 @@ class Function:
 
     def call_resumable(self, store: Store, *args: Any) -> Finished | Suspended:
         """See ``engine.resume.call_resumable``."""
-        outcome: Finished | Suspended = import_module("engine.resume").call_resumable(store, self, *args)
-        return outcome
+        return import_module("engine.resume").call_resumable(store, self, *args)  # type: ignore[no-any-return]
 
     def typed(self, params: Sequence[ValType], results: Sequence[ValType]) -> TypedFunc:
         """See ``engine.resume.typed``."""
-        func: TypedFunc = import_module("engine.resume").typed(self, params, results)
-        return func
+        return import_module("engine.resume").typed(self, params, results)  # type: ignore[no-any-return]
 
 
 class FuncInst(Function):

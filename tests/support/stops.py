@@ -99,18 +99,22 @@ def topped_up(call: Call) -> Sequence[Any]:
 
 def _drive(call: Call, prepare: Callable[[], None]) -> Sequence[Any]:
     prepare()
-    out = call_resumable(call.store, call.func, *call.args)
-    while not isinstance(out, Finished):
-        call.stops += 1
-        values: list[Any] = []
-        if isinstance(out, HostTrap):
-            if not isinstance(out.host_error, Stop):
-                raise out.into_error()
-            values = out.host_error.values
-        elif isinstance(out, OutOfFuel):
-            assert out.required_fuel > 0
-        prepare()
-        out = out.resume(call.store, *values)
+    try:
+        out = call_resumable(call.store, call.func, *call.args)
+        while not isinstance(out, Finished):
+            call.stops += 1
+            values: list[Any] = []
+            if isinstance(out, HostTrap):
+                error = out.host_error
+                if not isinstance(error, Stop):
+                    raise out.into_error()
+                values = error.values
+            elif isinstance(out, OutOfFuel):
+                assert out.required_fuel > 0
+            prepare()
+            out = out.resume(call.store, *values)
+    except Stop as stop:  # the outermost frame was replaced by a call of the host, whose results are those of all
+        return stop.values
     return out.results
 
 
