@@ -127,7 +127,8 @@ class Module:
     """Spec: syntax-module.  Treat as immutable once decoded.
 
     ``places`` has, by field, the byte offset of the section and then of each of its items; it is empty for a module
-    that was built.  ``context`` is left by validation for instantiation (an ``engine.validation.context.Context``).
+    that was built.  ``context`` is left by validation for instantiation (an ``engine.validation.context.Context``),
+    ``digest`` by decoding: the SHA-256 of the bytes, in hex digits, empty for a module that was built.
     """
 
     types: tuple[RecType, ...] = ()
@@ -146,6 +147,7 @@ class Module:
     customs: tuple[Custom, ...] = ()
     places: dict[str, list[int]] = field(default_factory=dict, compare=False, repr=False)
     context: Any = field(default=None, init=False, compare=False, repr=False)
+    digest: str = field(default="", init=False, compare=False, repr=False)
 
     def each(self, name: str, check: Callable[[Any], object]) -> None:
         """Apply ``check`` to every item of a field in order; what it raises says where the item stands."""

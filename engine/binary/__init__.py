@@ -8,6 +8,7 @@ Encoding is canonical: shortest integers and forms.
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import MalformedError
@@ -77,6 +78,7 @@ def read_module(r: Reader, plans: Callable[[FeatureSet, bool], Plan] = plan) -> 
         if part.pos != part.end:
             raise MalformedError(f"section size mismatch: section {id} ends early", part.pos)
     module = Module(**fields, customs=tuple(customs), places=places)
+    module.digest = sha256(data).hexdigest()
     _check_lengths(module, r.end)
     return module
 

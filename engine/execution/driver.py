@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from engine.runtime.instance import FuncInst
     from engine.runtime.store import Store
 
-__all__ = ["Activation", "call_host", "place"]
+__all__ = ["Activation", "call_host", "host_tail", "place"]
 
 UNMETERED = float("inf")
 
@@ -90,7 +90,7 @@ class _HostTail(Block):
     __slots__ = ()
 
 
-def _host_tail(func: HostFunc, block: Block) -> Block:
+def host_tail(func: HostFunc, block: Block) -> Block:
     """Return a block that calls a function of the host with its registers as arguments, and returns the results."""
     call, return_ = _HostTail(), _HostTail()
     for made in (call, return_):
@@ -275,7 +275,7 @@ class Activation:
                     func = block.test(R)
                     if type(func) is HostFunc:
                         R = block.args(R)
-                        block = _host_tail(func, block)
+                        block = host_tail(func, block)
                     else:
                         code = lowered(func)
                         entry = code.entry or lower(code)
