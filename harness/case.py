@@ -44,7 +44,7 @@ MAX_JSON = 16 << 20
 MAX_FILE = 64 << 20
 MAX_FILES = 256
 MAX_TAPE = 1 << 16
-ORACLE_ID = re.compile(r"[a-z][a-z0-9-]{0,39}(@[0-9][0-9A-Za-z.]{0,39})?(:[a-z0-9][a-z0-9_.=-]{0,79})?\Z")
+ORACLE_ID = re.compile(r"[a-z][a-z0-9-]{0,39}(@[0-9][0-9A-Za-z.]{0,39})?(:[a-z0-9][a-z0-9_.=+-]{0,79})?\Z")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\Z")
 _FIELDS = {"format", "plan", "provenance", "oracles", "tape", "finding"}
 _TEMPORARY = ".writing-"

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any, Protocol
 
-from harness.cases import CaseResult, Examiner, Started
+from harness.cases import CaseResult, Examiner, Examiners
 from harness.runner import Runner
 from oracles.adapter import Unavailable
 
@@ -41,16 +41,17 @@ class PoolFault(RuntimeError):
 class Setup:
     """All that a process needs to make and judge cases; it crosses to it by pickling."""
 
-    oracles: tuple[str, ...]
+    benches: tuple[tuple[str, ...], ...]
     seed: int
     profile: str
     fitted: Profile
     registry: Registry
+    checks: frozenset[str]
 
-    def examiner(self, make: Callable[[str], OracleLike] | None = None) -> Examiner:
-        """Return an examiner with fresh oracles; the caller closes its runner."""
-        runner = Runner([(make or _oracle)(o) for o in self.oracles], self.registry)
-        return Examiner(runner, self.seed, self.profile, self.fitted)
+    def examiners(self, connected: Callable[[str], OracleLike] | None = None) -> Examiners:
+        """Return examiners with fresh oracles, or with those that ``connected`` gives; the caller closes them."""
+        runners = [Runner([(connected or _oracle)(o) for o in bench], self.registry) for bench in self.benches]
+        return Examiners([Examiner(r, self.seed, self.profile, self.fitted, self.checks) for r in runners])
 
 
 def _oracle(oracle_id: str) -> OracleLike:
@@ -79,9 +80,9 @@ class Pool(Protocol):
 class InProcess:
     """Runs cases here, generating the next one while the workers run."""
 
-    def __init__(self, examiner: Examiner) -> None:
-        self.examiner = examiner
-        self._started: deque[Started] = deque()
+    def __init__(self, examiner: Examiner | Examiners) -> None:
+        self.examiner: Any = examiner
+        self._started: deque[Any] = deque()
 
     @property
     def room(self) -> int:
@@ -99,7 +100,7 @@ class InProcess:
             raise PoolFault(str(e)) from e
 
     def close(self) -> None:
-        self.examiner.runner.close()
+        self.examiner.close()
 
 
 @dataclass(slots=True, eq=False)
@@ -181,21 +182,21 @@ def _serve(pipe: Connection, setup: Setup) -> None:
     """Answer indices with results until None or the end of the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        examiner = setup.examiner()
-        with examiner.runner, contextlib.suppress(EOFError, ConnectionError):
-            _answer(pipe, examiner)
+        examiners = setup.examiners()
+        with contextlib.closing(examiners), contextlib.suppress(EOFError, ConnectionError):
+            _answer(pipe, examiners)
     except Unavailable as e:
         pipe.send(str(e))
     except Exception:  # noqa: BLE001  whatever stops us, the campaign reports it
         pipe.send(traceback.format_exc())
 
 
-def _answer(pipe: Connection, examiner: Examiner) -> None:
-    started: deque[Started] = deque()
+def _answer(pipe: Connection, examiners: Examiners) -> None:
+    started: deque[Any] = deque()
     while True:
         while len(started) < 2 and (not started or pipe.poll()):
             index = pipe.recv()
             if index is None:
                 return
-            started.append(examiner.start(index))
-        pipe.send(examiner.finish(started.popleft()))
+            started.append(examiners.start(index))
+        pipe.send(examiners.finish(started.popleft()))

@@ -111,7 +111,13 @@ def summary_lines(tally: Tally, title: str, places: Sequence[str] = ()) -> list[
         lines.append(f"  {name:<14} {value}")
 
     row("cases", f"{tally.cases:,} in {tally.elapsed_s:.1f} s, {rate:.1f}/s")
-    row("executed", f"{tally.executed:,} instructions")
+    if tally.executed:
+        row("executed", f"{tally.executed:,} instructions")
+    runs = {name: n for name, n in tally.of_kind("run").items() if name != "case"}
+    if compared := tally.of_kind("compared"):
+        row("checks", "  ".join(filter(None, (_shares(compared), _shares({f"{k} runs": n for k, n in runs.items()})))))
+    for n, (name, cases) in enumerate(tally.of_kind("off").items()):
+        row("" if n else "checks off", f"{name} ({cases:,} cases)")
     row("time", "  ".join(f"{p} {100 * tally.seconds[p] / total:.0f}%" for p in _PHASES))
     row("outcomes", _shares(tally.of_kind("outcome")))
     row("traps", _shares(tally.of_kind("trap")) or "none")

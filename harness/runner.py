@@ -21,6 +21,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
+from harness.checks.resume import is_sliced, kept
+from harness.checks.resume import straight as without_slices
 from harness.compare import Comparison, Differ, Side, canonical, compare, outcome_class
 from harness.divergences import Registry
 from harness.triage import signature
@@ -98,6 +100,7 @@ class Judgement:
     comparison: Comparison
     signature: str | None = None
     divergence: Divergence | None = None
+    is_with_itself: bool = False
 
     @property
     def is_finding(self) -> bool:
@@ -196,10 +199,33 @@ class Runner:
         if run.is_timed_out or again.is_timed_out:
             return []
         return [
-            Judgement(one.oracle, Comparison(verdict), signature(one.oracle, one.oracle, verdict))
+            _with_itself(one, verdict)
             for one, two in zip(run.sides, again.sides, strict=True)
             if (verdict := _self_disagreement(run.plan, one, two)) is not None
         ]
+
+    def check_straight(self, sliced: Run, straight: Run | None = None) -> list[Judgement]:
+        """Return a finding if the first oracle's run in slices did not come to what the straight run comes to (R9).
+
+        ``straight`` is that run where there has been one; nothing is said of plans without slices.
+        """
+        if not is_sliced(sliced.plan):
+            return []
+        plan = without_slices(sliced.plan)
+        if straight is None or straight.plan != plan:
+            straight = self.run(plan, (sliced.sides[0].oracle,))
+        if sliced.is_timed_out or straight.is_timed_out:
+            return []
+        one, two = straight.sides[0], sliced.sides[0]
+        verdict = compare(plan, one, replace(two, records=kept(sliced.plan, two.records))).verdict
+        if not isinstance(verdict, Differ):
+            return []
+        verdict = replace(verdict, rule="R9")
+        return [_with_itself(one, verdict)]
+
+    def check_itself(self, run: Run) -> list[Judgement]:
+        """Return the findings of engines with themselves: runs that differ (R12), slices that change something (R9)."""
+        return self.check_determinism(run) + self.check_straight(run)
 
 
 def _describe(oracle: OracleLike) -> Any:
@@ -210,6 +236,11 @@ def side_of(oracle: OracleLike, records: Sequence[Record]) -> Side:
     """Return the records of an oracle with what its description says of it."""
     d = oracle.description
     return Side(oracle.id, tuple(records), str(d.name), str(d.version), str(d.fuel_model), "frames" in d.can)
+
+
+def _with_itself(side: Side, verdict: Differ) -> Judgement:
+    found = signature(side.oracle, side.oracle, verdict)
+    return Judgement(side.oracle, Comparison(verdict), found, is_with_itself=True)
 
 
 def _self_disagreement(plan: Plan, one: Side, two: Side) -> Differ | None:

@@ -24,9 +24,11 @@ KEEP = 5
 
 
 def unversioned(oracle: str) -> str:
-    """Return an oracle id without its version: ``wasmer@1.1:singlepass`` is ``wasmer:singlepass``."""
-    name, colon, variant = oracle.partition(":")
-    return name.partition("@")[0] + colon + variant
+    """Return an oracle id without its version and its way to count: ``wasmer@1.1:singlepass`` is
+    ``wasmer:singlepass``, ``reference:fuel=wasmtime-50`` is ``reference``."""
+    name, _, variant = oracle.partition(":")
+    kept = "+".join(part for part in variant.split("+") if not part.startswith("fuel="))
+    return name.partition("@")[0] + (f":{kept}" if kept else "")
 
 
 def signature(left: str, right: str, verdict: Differ) -> str:

@@ -84,7 +84,7 @@ def repro(directory: Path, oracles: tuple[str, ...]) -> int:
 def _reproduces(runner: Runner, case: Case) -> bool:
     """Run a case, print what it shows, and return whether that is its finding."""
     run = runner.run(case.plan)
-    judgements = runner.judge(run) if len(run.sides) > 1 else runner.check_determinism(run)
+    judgements = runner.judge(run) if len(run.sides) > 1 else runner.check_itself(run)
     for side in run.sides:
         then = dict(case.provenance.get("versions", {})).get(side.oracle, side.version)
         click.echo(f"  {side.oracle} {side.version}" + (f" (found with {then})" if then != side.version else ""))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import secrets
 import signal
@@ -15,24 +16,26 @@ from generators.profile import PRESETS
 from harness import __version__, baselines
 from harness.campaign import Budget, Campaign, Shard
 from harness.case import ORACLE_ID
-from harness.cases import Examiner, fit_profile
+from harness.cases import fit_profile
+from harness.checks import CHECKS, CheckNameError, checks_of
+from harness.checks.abilities import REFERENCE, arrange
 from harness.cli import EnvironmentProblem, Exit
 from harness.directory import DirectoryError, DiskFull, RunDirectory
 from harness.divergences import Registry, RegistryError, load
 from harness.live import Live, campaign_line
 from harness.pool import InProcess, Processes, Setup
 from harness.report import summary_lines
-from harness.runner import Runner
 from harness.shim import connect
 from oracles.adapter import Unavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from harness.campaign import Ending
     from harness.pool import Pool
+    from harness.runner import OracleLike
 
 __all__ = ["oracle_ids", "registry_option", "run"]
-
-REFERENCE = "reference"
 
 
 def _shard(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, int]:
@@ -40,6 +43,13 @@ def _shard(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int,
     if not (number.isdecimal() and of.isdecimal() and len(of) < 7 and 1 <= int(number) <= int(of)):
         raise click.BadParameter(f"{value!r} is not I/N with 1 <= I <= N", ctx, param)
     return int(number), int(of)
+
+
+def _checks(ctx: click.Context, param: click.Parameter, value: str) -> frozenset[str]:
+    try:
+        return checks_of(value)
+    except CheckNameError as e:
+        raise click.BadParameter(str(e), ctx, param) from None
 
 
 def oracle_ids(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
@@ -67,7 +77,11 @@ Examples:
   wfuzz run --oracle wasmtime --oracle wasmer --seed 2 --cases 500 --jobs 2
   wfuzz run --seed 1 --cases 100000 --shard 3/8 --out night
   wfuzz run --seed 1 --first 4711 --cases 1          one case of a campaign again
+  wfuzz run --check results,state --time 60          nothing but what the specification says
+\b
+Checks (docs/checks.md):
 """
+    + "".join(f"  {name:<9} {what}\n" for name, what in CHECKS.items())
 )
 @click.option(
     "--oracle", "oracles", multiple=True, callback=oracle_ids,
@@ -86,10 +100,14 @@ Examples:
     "--out", type=click.Path(path_type=Path, file_okay=False),
     help="Directory of the campaign; an existing one is resumed.  [default: a new one under wfuzz-out]",
 )  # fmt: skip
+@click.option(
+    "--check", "checks", metavar="LIST", callback=_checks, default=",".join(CHECKS), show_default=True,
+    help="What is compared, separated by commas; what an engine cannot do is off for it, and the summary says so.",
+)  # fmt: skip
 @click.option("--divergences", type=click.Path(path_type=Path, dir_okay=False), help="Registry of known divergences.")
 def run(
     oracles: tuple[str, ...], time_s: float | None, cases: int | None, seed: int | None, first: int, jobs: int,
-    shard: tuple[int, int], profile: str, out: Path | None, divergences: Path | None,
+    shard: tuple[int, int], profile: str, out: Path | None, checks: frozenset[str], divergences: Path | None,
 ) -> int:  # fmt: skip
     """Fuzz engines against the reference engine and save what differs.
 
@@ -100,18 +118,16 @@ def run(
     signal.signal(signal.SIGINT, _interrupt)
     registry = registry_option(divergences)
     seed = secrets.randbits(32) if seed is None else seed
-    ids = (REFERENCE, *(o for o in oracles or ("wasmtime",) if o != REFERENCE))
-    if len(ids) < 2:
+    wanted = tuple(o for o in oracles or ("wasmtime",) if o != REFERENCE)
+    if not wanted:
         raise click.UsageError("name an oracle other than the reference")
-    with _runner(ids, registry) as runner:
-        try:
-            described = runner.descriptions()
-        except Unavailable as e:
-            raise EnvironmentProblem(str(e)) from None
-        fitted = fit_profile(PRESETS[profile], described)
-        versions = {o: str(d.version) for o, d in zip(ids, described, strict=True)}
+    with contextlib.ExitStack() as opened:
+        benches, connected, described = _benches(wanted, checks, opened)
+        fitted = fit_profile(PRESETS[profile], described.values())
+        versions = {o: str(d.version) for o, d in described.items()}
         identity = {
-            "format": 1, "seed": seed, "profile": profile, "first": first, "shard": list(shard), "oracles": list(ids),
+            "format": 1, "seed": seed, "profile": profile, "first": first, "shard": list(shard),
+            "oracles": [list(bench) for bench in benches], "checks": sorted(checks),
             "features": sorted(f.name for f in fitted.features), "nan": fitted.nan,
             "without": sorted(fitted.without),
             "versions": {"wfuzz": __version__, **versions},
@@ -128,11 +144,12 @@ def run(
                 registry,
                 lambda c: live(lambda: campaign_line(c)),
             )
+            setup = Setup(benches, seed, profile, fitted, registry, checks)
             if jobs == 1:
-                ending = _finish(campaign, InProcess(Examiner(runner, seed, profile, fitted)))
+                ending = _finish(campaign, InProcess(setup.examiners(connected.__getitem__)))
             else:
-                runner.close()
-                ending = _finish(campaign, Processes(Setup(ids, seed, profile, fitted, registry), jobs))
+                opened.close()
+                ending = _finish(campaign, Processes(setup, jobs))
     return _report(campaign, ending, identity)
 
 
@@ -153,9 +170,23 @@ def _directory(path: Path, identity: dict[str, Any]) -> RunDirectory:
         raise EnvironmentProblem(str(e.strerror)) from None
 
 
-def _runner(ids: tuple[str, ...], registry: Registry) -> Runner:
+def _benches(
+    wanted: tuple[str, ...], checks: frozenset[str], opened: contextlib.ExitStack
+) -> tuple[tuple[tuple[str, ...], ...], dict[str, OracleLike], dict[str, Any]]:
+    """Return the benches for the oracles wanted, all oracles with their references, and the description of each."""
+    connected: dict[str, OracleLike] = {}
+
+    def describe(ids: Iterable[str]) -> dict[str, Any]:
+        new = [o for o in dict.fromkeys(ids) if o not in connected]
+        for oracle in new:
+            connected[oracle] = connect(oracle)
+            opened.callback(connected[oracle].close)
+        return {oracle: connected[oracle].description for oracle in new}
+
     try:
-        return Runner([connect(o) for o in ids], registry)
+        engines = describe(wanted)
+        benches = arrange(engines, checks)
+        return benches, connected, describe(bench[0] for bench in benches) | engines
     except Unavailable as e:
         raise EnvironmentProblem(str(e)) from None
 

@@ -92,7 +92,7 @@ class Check:
     def judgements(self, plan: Plan) -> list[Judgement]:
         """Return the differences that one run of ``plan`` shows; with a single oracle, those with itself."""
         run = self.runner.run(plan)
-        found = self.runner.judge(run) if len(self.runner.oracles) > 1 else self.runner.check_determinism(run)
+        found = self.runner.judge(run) if len(self.runner.oracles) > 1 else self.runner.check_itself(run)
         return [j for j in found if isinstance(j.comparison.verdict, Differ)]
 
     def be_sure(self, plan: Plan) -> None:

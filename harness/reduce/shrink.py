@@ -11,6 +11,7 @@ from engine.features import EXECUTED, FEATURES
 from generators.module import generate
 from generators.profile import PRESETS
 from harness.case import Case, Finding
+from harness.checks.dressing import dressed_like
 from harness.compare import Differ
 from harness.reduce.bodies import count_instructions
 from harness.reduce.check import BudgetSpent, Check
@@ -94,7 +95,7 @@ def _by_tape(case: Case, check: Check) -> Plan:
         return case.plan
 
     def build(source: Source) -> Plan:
-        return generate(source, profile).plan
+        return dressed_like(generate(source, profile).plan, case.plan)
 
     part = check.share(TAPE_SHARE)
     reducer = TapeReducer(case.tape, build, part)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import replace
 
 import pytest
 
 from generators.profile import PRESETS
 from harness import pool as pools
+from harness.checks import ALL_CHECKS
 from harness.divergences import Registry
 from harness.pool import InProcess, PoolFault, Processes, Setup
 
-SETUP = Setup(("reference", "reference:plant=tee"), 1, "standard", PRESETS["standard"], Registry())
+SETUP = Setup((("reference", "reference:plant=tee"),), 1, "standard", PRESETS["standard"], Registry(), ALL_CHECKS)
 CASES = range(24)
 
 
@@ -35,7 +37,7 @@ def collect(pool, kill_after=None):
 
 @pytest.fixture(scope="module")
 def expected():
-    pool = InProcess(SETUP.examiner())
+    pool = InProcess(SETUP.examiners())
     try:
         results = collect(pool)
     finally:
@@ -69,7 +71,7 @@ def test_closing_ends_every_process():
 
 
 def test_processes_that_cannot_work_are_reported():
-    pool = Processes(Setup(("reference", "reference:plant=nothing"), 1, "standard", PRESETS["standard"], Registry()), 1)
+    pool = Processes(replace(SETUP, benches=(("reference", "reference:plant=nothing"),)), 1)
     pool.put(0)
     try:
         with pytest.raises(PoolFault, match="no planted bug 'nothing'"):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from engine.features import EXECUTED
-from oracles.adapter import ACTIONS
+from oracles.adapter import ACTIONS, Description
 from oracles.outcome import Record, Returned
 from oracles.plan import STEP_KINDS
 
@@ -33,12 +32,13 @@ class FakeOracle:
         behave: Callable[[Plan], list] = all_return,
         version: str = "1.0",
         fuel_model: str = "",
+        can: tuple[str, ...] = (),
     ) -> None:
         self.id = oracle_id
         self.behave = behave
-        self.description = SimpleNamespace(
-            name=oracle_id.partition(":")[0], version=version, features=FEATURES, without=(),
-            nan=("engine", "module", "none"), steps=tuple(STEP_KINDS), actions=ACTIONS, can=(), fuel_model=fuel_model,
+        self.description = Description(
+            oracle_id.partition(":")[0], version, features=FEATURES, nan=("engine", "module", "none"), can=can,
+            steps=tuple(STEP_KINDS), actions=ACTIONS, fuel_model=fuel_model,
         )  # fmt: skip
         self.runs: list[Plan] = []
         self.is_closed = False

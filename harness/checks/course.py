@@ -1,0 +1,90 @@
+"""The checks of one case in order: how the plan is dressed before it runs, and which plans follow from its run.
+
+All is a function of the case's plan, of what the engines did with it, and of choices that depend on the case alone, so
+that jobs and shards change nothing.  A plan that follows runs on those engines only for which its check is on and which
+agreed so far: where states have parted, nothing follows.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from harness.checks import debug, exhaustion, fuel, resume
+from harness.checks.abilities import reasons_off
+from harness.checks.state import blind
+from harness.verdicts import Differ
+from oracles.outcome import Exhausted, TimedOut
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping, Sequence
+
+    from generators.source import Source
+    from harness.runner import Judgement, Run
+    from oracles.plan import Plan
+
+__all__ = ["Course", "Trial"]
+
+METERED = 50  # percent of the cases
+RESUMED = 34  # percent of the metered cases
+EXHAUSTED = 34
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A plan that a check derived, and the oracles that run it, the reference first."""
+
+    check: str
+    plan: Plan
+    oracles: tuple[str, ...]
+
+
+class Course:
+    """The checks that are on for the oracles of a bench, given with their descriptions, the reference first."""
+
+    def __init__(self, descriptions: Mapping[str, Any], checks: frozenset[str]) -> None:
+        self.checks = checks
+        (self.reference, of_reference), *engines = descriptions.items()
+        self.off = {oracle: reasons_off(of_reference, d, checks) for oracle, d in engines}
+        self.counts = Counter(
+            f"off/{check} of {oracle}: {reason}" for oracle, off in self.off.items() for check, reason in off.items()
+        )
+
+    def on(self, check: str) -> list[str]:
+        """Return the engines for which a check is on."""
+        if check not in self.checks:
+            return []
+        return [oracle for oracle, off in self.off.items() if check not in off]
+
+    def dress(self, plan: Plan, choices: Source) -> Plan:
+        """Return the plan of a case as its checks want it."""
+        if "state" not in self.checks:
+            plan = blind(plan)
+        metered = choices.chance(METERED)
+        if self.on("debug"):
+            plan = debug.derive(plan)
+        return fuel.derive(plan, choices) if metered and (self.on("fuel") or self.on("resume")) else plan
+
+    def derive(self, run: Run, judgements: Sequence[Judgement], choices: Source) -> Generator[Trial, Run, None]:
+        """Yield the trials that follow from the run of a case; each is sent the run that it came to."""
+        if not fuel.is_metered(run.plan) or not run.sides or _is_cut(run):
+            return
+        parted = {j.oracle for j in judgements if isinstance(j.comparison.verdict, Differ)}
+        resumed, exhausted = choices.chance(RESUMED), choices.chance(EXHAUSTED)
+        checked: dict[int, list[int]] = {}
+        if resumed and (oracles := [o for o in self.on("resume") if o not in parted]):
+            plan = resume.derive(run.plan, choices)
+            sliced = yield Trial("resume", plan, (self.reference, *oracles))
+            if resume.steps_through(plan):
+                records = resume.kept(plan, sliced.sides[0].records)
+                checked = exhaustion.points(run.plan, records)
+        if exhausted and (oracles := [o for o in self.on("fuel") if o not in parted]):
+            tried = exhaustion.derive(run.plan, run.sides[0].records, choices, checked)
+            if tried is not None:
+                yield Trial("exhaustion", tried if "state" in self.checks else blind(tried), (self.reference, *oracles))
+
+
+def _is_cut(run: Run) -> bool:
+    """Return whether the reference came to a limit, so that what follows would only come to it again."""
+    return any(isinstance(r.outcome, (Exhausted, TimedOut)) for r in run.sides[0].records)
