@@ -13,7 +13,7 @@ from engine.errors import Resource, UnsupportedError, Where
 from engine.execution.build import DEFAULT, Build
 from oracles import adapter as adapters
 from oracles.adapter import ADAPTERS, MAX_READ, REENTRY_LIMIT, RefusingSession, Unavailable
-from oracles.adapters import reference
+from oracles.adapters import reference, reference_calls
 from oracles.outcome import Blocked, Exhausted, HostError, Rejected, Returned, Trapped, Unsupported
 from oracles.plan import HOST, HostFunc, Limits, Plan, Step, host_mix
 from tests.support.wasm import wasm
@@ -196,7 +196,7 @@ def test_what_is_not_an_error_of_the_engine_leaves_the_session(error, monkeypatc
     def broken(*args: Any) -> Any:
         raise error
 
-    monkeypatch.setattr(reference, "invoke", broken)
+    monkeypatch.setattr(reference_calls, "invoke", broken)
     with pytest.raises(error):
         play_one('(func (export "f"))', call("f"))
 
