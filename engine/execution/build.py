@@ -7,14 +7,15 @@ through its own ``run``, and so is every row where ``inline`` is off.  Planted b
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from functools import cache, partial
+from typing import TYPE_CHECKING
 
 from engine.execution.call_rules import CALL_RULES
 from engine.execution.control_rules import CONTROL_RULES
 from engine.execution.exception_rules import EXCEPTION_RULES
 from engine.execution.fuel_models import UNIT
 from engine.execution.rules import VALUE_RULES, Plan, Rule, plan
+from engine.execution.steps import stepped
 from engine.instructions import TABLE, InstructionTable
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ class Build:
 
     ``rules`` replaces lowering rules by name (``RULES``).  ``inline`` allows the inlined
     factories, ``fold`` lets expressions nest instead of passing through operand slots.  ``observe`` is called with
-    function index and block number whenever a block starts.
+    function index and block number whenever a block starts.  ``steps`` makes a block of each instruction (``steps.py``)
+    and folds nothing.
     """
 
     table: InstructionTable = TABLE
@@ -44,6 +46,7 @@ class Build:
     fold: bool = True
     observe: Callable[[int, int], object] | None = None
     fuel_model: FuelModel = UNIT
+    steps: bool = False
     plans: dict[Opcode, Plan] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -51,11 +54,16 @@ class Build:
         if unknown:
             raise ValueError(f"no rule is named {', '.join(sorted(unknown))}")
         rules = RULES | dict(self.rules)
+        if self.steps:
+            object.__setattr__(self, "fold", False)
         plans = (
             (row.opcode, plan(row, rules, self.inline and TABLE.by_opcode.get(row.opcode) is row, self.fuel_model))
             for row in self.table
         )
         object.__setattr__(self, "plans", {opcode: plan_ for opcode, plan_ in plans if plan_ is not None})
+        if self.steps:
+            for plan_ in self.plans.values():
+                plan_.rule = partial(stepped, plan_.rule)
 
 
 DEFAULT = Build()
@@ -64,9 +72,11 @@ DEFAULT = Build()
 def build_of(config: Config) -> Build:
     """Return the build that a store asks for."""
     build: Build = config.build or DEFAULT
-    return build if config.fuel_model is None else _with_fuel(build, config.fuel_model)
+    if config.fuel_model is None and not config.guest_debug:
+        return build
+    return _changed(build, config.fuel_model or build.fuel_model, config.guest_debug or build.steps)
 
 
 @cache
-def _with_fuel(build: Build, fuel_model: FuelModel) -> Build:
-    return replace(build, fuel_model=fuel_model)
+def _changed(build: Build, fuel_model: FuelModel, steps: bool) -> Build:
+    return replace(build, fuel_model=fuel_model, steps=steps)

@@ -20,6 +20,7 @@ from engine.execution.frame import (
     LAZY,
     RETURN,
     RETURN_ONE,
+    STOP,
     TAIL_CALL,
     TAIL_INDIRECT,
     THROW,
@@ -88,6 +89,7 @@ class _HostTail(Block):
     """A call of the host in place of a frame: with nothing below it, it is the host that calls the host."""
 
     __slots__ = ()
+    is_wasm = False
 
 
 def host_tail(func: HostFunc, block: Block) -> Block:
@@ -110,9 +112,15 @@ class Activation:
     The last frame of a paused one is the block to go on with, or with ``failed``, a function of the host and what it
     raised, the block that called it.  ``paid`` is what was charged for that block already; ``passed`` tells that its
     fuel was checked, too.  An activation that is ``resumable`` pauses where the store's interval of fuel is used up.
+
+    In stores with a debugger ``here`` is the frame that runs, None where it is the last of ``frames``, and ``unsaved``
+    what was spent since the last save point when the debugger paused.
     """
 
-    __slots__ = ("failed", "frames", "model", "paid", "passed", "required_fuel", "results", "resumable", "store")
+    __slots__ = (
+        "failed", "frames", "here", "model", "paid", "passed", "required_fuel", "results", "resumable", "store",
+        "unsaved",
+    )  # fmt: skip
 
     def __init__(self, store: Store, func: FuncInst, args: Registers, resumable: bool = False) -> None:
         code = lowered(func)
@@ -128,6 +136,8 @@ class Activation:
         self.required_fuel: int | None = None
         self.failed: tuple[HostFunc, Exception] | None = None
         self.results: Registers | None = None
+        self.here: tuple[Block, Registers] | None = None
+        self.unsaved = 0
 
     def answer(self, results: Registers) -> None:
         """Say what the function of the host that failed is to have returned."""
@@ -156,6 +166,10 @@ class Activation:
             vs, self.results = self.results, None
             R[block.dest : block.dest + len(vs)] = vs
             block = block.next
+        debugger: Any = store.debugger
+        if debugger is not None:
+            debugger.enter(self, block, R)
+            saved, self.unsaved = -self.unsaved, 0
         try:
             while True:
                 need = block.need
@@ -240,6 +254,8 @@ class Activation:
                         except EngineBug:
                             raise
                         except Exception as error:
+                            if debugger is not None:
+                                debugger.host_failed(self, error, block, R)
                             if self.resumable and (frames or type(block) is Block):
                                 self.failed = func, error
                                 frames.append((block, R))
@@ -252,6 +268,10 @@ class Activation:
                             block = block.next
                         else:
                             exn = ExnInst(thrown.tag, thrown.values)
+                            if debugger is not None:
+                                budget = None
+                                debugger.threw(self, exn, block, R)
+                                budget, limit = self._budget()
                             block, R = _handle(frames, block, R, exn, thrown)
                             thrown = None
                     else:
@@ -276,6 +296,7 @@ class Activation:
                     if type(func) is HostFunc:
                         R = block.args(R)
                         block = host_tail(func, block)
+                        self.here = block, R
                     else:
                         code = lowered(func)
                         entry = code.entry or lower(code)
@@ -292,12 +313,30 @@ class Activation:
                         block = block.next
                 elif kind == THROW:
                     saved = spent
-                    block, R = _handle(frames, block, R, block.test(R), None)
+                    exn = block.test(R)
+                    if debugger is not None:
+                        self._rest(budget, spent, below)
+                        budget, spent, saved = None, 0, 0
+                        debugger.threw(self, exn, block, R)
+                        budget, limit = self._budget()
+                    block, R = _handle(frames, block, R, exn, None)
                 elif kind == UNREACHABLE:
                     saved = spent
                     raise block.test()
                 elif kind == LAZY:
                     block.code.lowering.extend(block)
+                elif kind == STOP:
+                    block = block.next
+                    event = debugger.stop(self, block, R)
+                    if event is not None:
+                        if debugger.pauses(self):
+                            frames.append((block, R))
+                            self.unsaved = spent - saved
+                            return None
+                        self._rest(budget, spent, below)
+                        budget, spent, saved = None, 0, saved - spent
+                        debugger.tell(self, event, block, R)
+                        budget, limit = self._budget()
                 else:
                     raise EngineBug(f"block of kind {kind}")
         except Trap as trap:
@@ -306,13 +345,35 @@ class Activation:
                 trap.where = place(block)
             elif trap.where.funcidx is None:
                 trap.where = place(block, trap.where.offset)
+            if debugger is not None:
+                self._rest(budget, spent, below)
+                budget = None
+                debugger.trapped(self, trap, block, R)
             raise
         except ExhaustionError as error:
-            raise error.at(place(block)) from None
+            error.at(place(block))
+            if debugger is not None:
+                self._rest(budget, spent, below)
+                budget = None
+                debugger.trapped(self, error, block, R)
+            raise error from None
         finally:
             if budget is not None:
                 store.fuel_left = budget - spent
             store.depth = below
+            if debugger is not None:
+                debugger.leave(self)
+
+    def _rest(self, budget: int | None, spent: int, below: int) -> None:
+        """Leave the store as whoever runs more Wasm in it wants to find it."""
+        if budget is not None:
+            self.store.fuel_left = budget - spent
+        self.store.depth = below + len(self.frames) + 1
+
+    def _budget(self) -> tuple[int | None, float]:
+        """Return the budget and the limit of what may be spent before the next pause."""
+        budget = self.store.fuel_left
+        return budget, UNMETERED if budget is None else budget - self.store.fuel_reserve
 
     def _pause(self, block: Block, R: Registers) -> None:
         self.frames.append((block, R))

@@ -7,7 +7,7 @@ effects (closures over the register list), and a terminator told by ``kind``.  A
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from engine.instructions.model import Control
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BR_TABLE", "BULK", "CALL", "CALL_INDIRECT", "HOST", "IF", "IF_REGISTER", "JUMP", "LAZY", "NOTHING", "RETURN",
-    "RETURN_ONE", "TAIL_CALL", "TAIL_INDIRECT", "THROW", "UNREACHABLE", "Block", "Clause", "Frame", "Handlers",
+    "RETURN_ONE", "STOP", "TAIL_CALL", "TAIL_INDIRECT", "THROW", "UNREACHABLE", "Block", "Clause", "Frame", "Handlers",
     "Label", "Lowered", "Registers", "lowered",
 ]  # fmt: skip
 
@@ -44,6 +44,7 @@ BULK = 11  # ``test`` runs the operator and gives the fuel for its pieces; to ``
 THROW = 12  # ``test`` gives the exception or traps; to where the ``handlers`` send it
 UNREACHABLE = 13  # ``test`` makes the trap
 LAZY = 14  # not lowered yet: ``test`` is the innermost label and the symbolic stack at its start
+STOP = 15  # to ``next``, one instruction, unless the debugger wants a pause before it; in builds for debugging
 
 
 class Block:
@@ -58,6 +59,8 @@ class Block:
         "args", "body", "callee", "code", "cost", "dest", "handlers", "kind", "need", "next", "number", "offset",
         "other", "paid", "targets", "test",
     )  # fmt: skip
+
+    is_wasm: ClassVar[bool] = True  # else it stands for a function of the host
 
     body: list[Callable[[Registers], Any]]  # the effects
     callee: Lowered | HostFunc

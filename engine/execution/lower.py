@@ -133,6 +133,7 @@ class Lowering:
         self.pc = 0
         self.lengths: dict[int, int] | None = None
         self.begun: list[Block] = []
+        self.chain: list[Block] = []  # see steps.py
         self.current = self.block(0, self.openers[0])
 
     def first(self) -> Block:
@@ -366,12 +367,18 @@ class Lowering:
 
     def finish(self, kind: int, offset: int) -> Block:
         """Close the current block with a terminator, whose fields the caller sets, and return it."""
-        block = self.current
+        block = head = self.current
         block.kind = kind
         block.offset = offset
-        block.cost = block.paid + self.cost
-        if block.need < 0:
-            block.need = block.cost
+        if self.chain and self.chain[-1] is block:
+            head, *parts = self.chain
+            head.offset = offset
+            for part in parts:
+                part.paid = -self.cost
+            self.chain = []
+        head.cost = head.paid + self.cost
+        if head.need < 0:
+            head.need = head.cost
         self.dead = True
         return block
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import ExhaustionError, Resource
@@ -18,6 +19,7 @@ from engine.types import FuncType, func_deftype
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from engine.debug import Cursor, Debugger, Event
     from engine.execution.fuel import FuelModel
     from engine.module import Code, Module
     from engine.runtime.instance import Caller
@@ -39,7 +41,8 @@ class Config:
     that of calls from the host into Wasm; both end with "call stack exhausted".  ``max_instances`` bounds
     instantiations; ``max_heap_bytes`` bounds, roughly, what structures and arrays that something refers to take, all in
     all.  ``build`` and ``fuel_model`` are execution's; None means the default ones.  ``checks`` makes the engine assert
-    on each way out of it that nothing of the call is left in the store, else raise EngineBug.
+    on each way out of it that nothing of the call is left in the store, else raise EngineBug.  ``guest_debug`` gives
+    the store a debugger (``engine.debug``), to which every instruction is a place to look around.
 
     An activation may spend stack of the interpreter itself, which ends the process where it ends: hence the ceiling.
     """
@@ -53,6 +56,7 @@ class Config:
     build: Any = None
     fuel_model: FuelModel | None = None
     checks: bool = False
+    guest_debug: bool = False
 
     def __post_init__(self) -> None:
         if self.max_activations > MAX_ACTIVATIONS:
@@ -69,8 +73,8 @@ class Store:
     """
 
     __slots__ = (
-        "activations", "config", "datas", "depth", "elems", "externs", "fuel_interval", "fuel_left", "fuel_reserve",
-        "funcs", "globals", "heap_room", "instances", "mems", "tables", "tags",
+        "activations", "config", "datas", "debugger", "depth", "elems", "externs", "fuel_interval", "fuel_left",
+        "fuel_reserve", "funcs", "globals", "heap_room", "instances", "mems", "tables", "tags",
     )  # fmt: skip
 
     def __init__(self, config: Config | None = None) -> None:
@@ -90,6 +94,19 @@ class Store:
         self.fuel_interval: int | None = None
         self.activations = 0
         self.depth = 0
+        self.debugger: Debugger | None = None
+        if self.config.guest_debug:  # which lies to the right of here, hence the import by name
+            self.debugger = import_module("engine.debug").Debugger(self)
+
+    def debug_frames(self, pc_mode: str = "call") -> Cursor | None:
+        """See ``engine.debug.Debugger.frames``; None in a store without a debugger."""
+        return None if self.debugger is None else self.debugger.frames(pc_mode)
+
+    def set_debug_handler(self, handler: Callable[[Store, Event], object] | None) -> None:
+        """See ``engine.debug.Debugger.set_handler``; raises ValueError in a store without a debugger."""
+        if self.debugger is None:
+            raise ValueError("a store without guest_debug has no debugger")
+        self.debugger.set_handler(handler)
 
     @property
     def fuel(self) -> int | None:

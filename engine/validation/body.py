@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from .context import Context
 
-__all__ = ["BOTTOM", "MAX_OPERANDS", "Place", "check_body", "places"]
+__all__ = ["BOTTOM", "MAX_OPERANDS", "Place", "Walker", "check_body", "places"]
 
 # An implementation limit: a call of two bytes may push a thousand results.  Looked at where one instruction may push
 # many; anything else needs an instruction per operand.
@@ -113,7 +113,7 @@ class _Frame:
         return self.opener is not None and self.opener.control is control
 
 
-class _Walker:
+class Walker:
     """The two stacks, and the slow, obvious ways to pop from them."""
 
     __slots__ = ("c", "frames", "given", "newly_set", "tracked", "vals")
@@ -270,8 +270,8 @@ class _Walker:
             self.given.discard(self.newly_set.pop()[1])
 
 
-_CLAUSES: dict[Any, Callable[[_Walker, Instr, tuple[Any, ...]], None]] = {
-    CATCH: _Walker.catch, Control.DELEGATE: _Walker.delegate, Control.RETHROW: _Walker.rethrow,
+_CLAUSES: dict[Any, Callable[[Walker, Instr, tuple[Any, ...]], None]] = {
+    CATCH: Walker.catch, Control.DELEGATE: Walker.delegate, Control.RETHROW: Walker.rethrow,
 }  # fmt: skip
 
 _BOUNDS: dict[str, Any] = {"any": object, "numvec": (NumType, VecType), "ref": RefType}
@@ -369,7 +369,7 @@ def places(c: Context, body: Expr, results: ResultType, tracked: int | None = No
 
     It is None where control cannot come.
     """
-    walker = _Walker(c, results, tracked)
+    walker = Walker(c, results, tracked)
     out: list[Place | None] = []
 
     def watched() -> Iterator[In]:
@@ -389,7 +389,7 @@ def check_body(
     results: ResultType,
     funcidx: int | None = None,
     tracked: int | None = None,
-    walker: _Walker | None = None,
+    walker: Walker | None = None,
 ) -> None:
     """Check an expression whose locals and outermost label ``c`` has, and which must yield ``results``.
 
@@ -397,7 +397,7 @@ def check_body(
     the offset of the instruction.  ``walker`` is a fresh one that somebody watches.
     Spec: valid-expr.
     """
-    walker = walker or _Walker(c, results, tracked)
+    walker = walker or Walker(c, results, tracked)
     vals, frames, labels, locals_, mems = walker.vals, walker.frames, c.labels, c.locals, c.mems
     steps, lasting, arrows, index_arrows, bindings = _steps, _lasting, c.arrows, c.index_arrows, c.bindings
     locals_end, mems_end = len(locals_), len(mems)
