@@ -78,6 +78,13 @@ class Probes:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self._exports: dict[str, dict[str, Instr]] = {}
+        self._made: dict[str, list[tuple[int, str]]] = {}  # by instance: the steps that make one, and their modules
+        self._assembled: dict[str, int] = {}  # by module: the first step that assembles it
+        for i, step in enumerate(plan.steps):
+            if step.kind == "instantiate":
+                self._made.setdefault(step["instance"], []).append((i, step["module"]))
+            elif step.kind == "assemble":
+                self._assembled.setdefault(step["module"], i)
 
     def lanes(self, i: int) -> Lanes | None:
         """Return what step ``i`` may return, or None if it is not a call of a probe."""
@@ -92,9 +99,8 @@ class Probes:
 
     def _probes(self, instance: str, i: int) -> dict[str, Instr]:
         """Return the probes that an instance exports at step ``i``, none if it is not one module all the time."""
-        earlier = self.plan.steps[:i]
-        names = {s["module"] for s in earlier if s.kind == "instantiate" and s["instance"] == instance}
-        if len(names) != 1 or any(s.kind == "assemble" and s["module"] in names for s in earlier):
+        names = {module for made, module in self._made.get(instance, ()) if made < i}
+        if len(names) != 1 or any(self._assembled.get(name, i) < i for name in names):
             return {}
         (name,) = names
         if name not in self._exports:
