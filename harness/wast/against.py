@@ -11,10 +11,11 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from engine.errors import MalformedError
 from harness.case import Case, Finding, save_case
+from harness.checks.abilities import reasons_off, reference_for
 from harness.compare import Differ
 from harness.report import renderings
 from harness.runner import Runner
@@ -23,14 +24,14 @@ from harness.triage import KEEP, signature, slug
 from harness.wast.reader import read_script
 from harness.wast.runner import BUDGET, AssemblerError, assemble
 from harness.wast.schedule import schedule
-from harness.wast.settle import settle
+from harness.wast.settle import OF_SLICES, settle
 from harness.wast.spectest import HOSTS, SILENT_PARTS, parts_for
 from harness.wast.suite import features_of
 from harness.wast.watched import watched
 from oracles.process import Oracle
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from harness.compare import Side
@@ -39,10 +40,9 @@ if TYPE_CHECKING:
     from harness.wast.settle import Settled
     from harness.wast.suite import SuiteFile
     from harness.wast.watched import Watched
-    from oracles.adapter import Description
     from oracles.plan import Plan
 
-__all__ = ["CHECKS", "Against", "Compared", "Mismatch", "Setting", "partner"]
+__all__ = ["CHECKS", "Against", "Compared", "Mismatch", "Setting", "setting_for"]
 
 CHECKS = ("results", "state", "fuel", "resume")
 ASSEMBLER = "reference"
@@ -88,11 +88,21 @@ class Compared:
     problem: str = ""
 
 
-def partner(engine: Description, checks: Sequence[str]) -> str:
-    """Return the id of the reference engine that counts like ``engine``, if fuel is compared at all."""
-    if not {"fuel", "resume"} & set(checks) or not engine.fuel_model:
-        return "reference"
-    return "reference:fuel=" + engine.fuel_model.replace(" ", "-").replace(":", "-")
+def setting_for(
+    engine: str, other: str, asked: Collection[str], registry: Registry, out: Path | None = None
+) -> tuple[Setting, dict[str, str]]:
+    """Return the setting for two engines by id, and the checks that cannot be made, each with its reason.
+
+    A reference engine that counts in no one's way is the one that counts as the other does.
+    """
+    checks = frozenset({"results", *asked})
+    with connect(other, budget=BUDGET) as right:
+        counts = checks & {"fuel", "resume"} and "set_fuel" in right.description.steps
+        if engine == ASSEMBLER and counts:
+            engine = reference_for(right.description.fuel_model)
+        with connect(engine, budget=BUDGET) as left:
+            off = reasons_off(left.description, right.description, checks)
+    return Setting((engine, other), tuple(c for c in CHECKS if c in checks and c not in off), registry, out), off
 
 
 class Against:
@@ -143,7 +153,7 @@ class Against:
     def _compare(self, result: Compared, whole: Watched, name: str) -> Run:
         """Run a plan on both sides, add what came of it, and return the run."""
         run = self.runner.run(whole.plan)
-        settled = settle(whole, *run.sides)
+        settled = settle(whole, run.sides[0], run.sides[1])
         _count(result, whole, run, settled, name)
         for verdict in settled.mismatches:
             self._mismatch(result, whole, run.sides, verdict, name)
@@ -152,10 +162,10 @@ class Against:
     def _agree(self, result: Compared, whole: Watched, straight: Run, slices: Run) -> None:
         """Compare each engine's straight run with its run in slices: they must come to the same (R9)."""
         for one, two in zip(straight.sides, slices.sides, strict=True):
-            records = tuple(replace(r, step=r.step - 1, data=_unpaused(r.data)) for r in two.records[1:])
-            again = replace(two, records=records)
-            settled = settle(whole, one, again)
-            result.counts["steps in slices as straight"] += len(records) - len(settled.skipped)
+            again = replace(two, records=tuple(replace(r, step=r.step - 1) for r in two.records[1:]))
+            settled = settle(whole, one, again, OF_SLICES)
+            result.counts["steps in slices as straight"] += len(again.records) - len(settled.skipped)
+            result.left_out["slice-refund"] += settled.left_out["slice-refund"]
             for verdict in settled.mismatches:
                 self._mismatch(result, whole, (one, again), replace(verdict, rule="R9"), "straight and in slices")
 
@@ -222,7 +232,3 @@ def _count(result: Compared, whole: Watched, run: Run, settled: Settled, name: s
 def _shows_state(run: Run, i: int) -> bool:
     """Return whether both sides showed an instance in step ``i``."""
     return all((side.records[i].data or {}).get("instances") for side in run.sides)
-
-
-def _unpaused(data: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    return None if data is None else {k: v for k, v in data.items() if k not in ("pauses", "paused")}

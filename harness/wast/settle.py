@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.compare import Differ, Incomparable, compare
 from harness.wast.values import Either, Lanes, Nan
-from oracles.outcome import Crashed, Exhausted, Record, Returned, TimedOut, Unsupported
+from oracles.outcome import Crashed, Exhausted, Record, Returned, TimedOut, Trapped, Unsupported
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +34,7 @@ OPEN: dict[str, str] = {
     "stack-overflow": "both ran out of stack, at a depth that is each engine's own: what they did by then is left out",
     "unseen": "neither engine shows so large a table",
     "lacking": "an engine lacks what a module needs; it and what is linked with it are left out",
+    "slice-refund": "a trap gives back what was spent since the last save; a pause saves, so less comes back",
     "set-aside": "a step on instances whose states have parted by a mismatch or a limit",
 }
 """Every difference or step that a comparison of scripts leaves out, beyond ``harness.compare.TOLERANCES``."""
@@ -54,9 +55,15 @@ class Settled:
     lost: str = ""
 
 
-def settle(watched: Watched, left: Side, right: Side) -> Settled:
-    """Return what comes of comparing two runs of a watched plan."""
-    pairs = _Pairs(watched, left, right)
+OF_SLICES = frozenset({"slice-refund"})  # rules of OPEN that hold between the two runs of one engine alone
+
+
+def settle(watched: Watched, left: Side, right: Side, more: frozenset[str] = frozenset()) -> Settled:
+    """Return what comes of comparing two runs of a watched plan.
+
+    With ``OF_SLICES`` they are a straight run and one in slices of the same engine.
+    """
+    pairs = _Pairs(watched, left, right, more)
     found = Settled()
     while True:
         pairs.settle()
@@ -88,6 +95,7 @@ class _Pairs:
     watched: Watched
     left: Side
     right: Side
+    more: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         self.lefts, self.rights = list(self.left.records), list(self.right.records)
@@ -138,6 +146,8 @@ class _Pairs:
             self._blank(i)
         elif isinstance(a, Returned) and isinstance(b, Returned) and a.values != b.values:
             self._results(i, a.values, b.values)
+        elif "slice-refund" in self.more and isinstance(a, Trapped) and isinstance(b, Trapped):
+            self._refund(i)
 
     def _results(self, i: int, left: Sequence[Value], right: Sequence[Value]) -> None:
         """Take the left value for the right one where the script leaves open which it is and allows both."""
@@ -154,6 +164,13 @@ class _Pairs:
             else:
                 values.append(b)
         self.rights[i] = replace(self.rights[i], outcome=Returned(tuple(values)))
+
+    def _refund(self, i: int) -> None:
+        """Take the fuel left after a trap in a straight run for what is left in slices, where that is less."""
+        left, right = (dict(records[i].data or {}) for records in (self.lefts, self.rights))
+        if "fuel" in left and right.get("paused") and right["fuel"] < left["fuel"]:
+            self.left_out["slice-refund"] += 1
+            self.rights[i] = replace(self.rights[i], data={**right, "fuel": left["fuel"]})
 
     def _leave_out_parted(self, i: int) -> bool:
         """Leave out what a step tells of parted instances; return whether that is all of it."""
