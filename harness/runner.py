@@ -21,7 +21,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from harness.checks.resume import is_sliced, kept
+from harness.checks.resume import is_sliced, kept, settled
 from harness.checks.resume import straight as without_slices
 from harness.compare import Comparison, Differ, Side, canonical, compare, outcome_class
 from harness.divergences import Registry
@@ -217,10 +217,11 @@ class Runner:
         if sliced.is_timed_out or straight.is_timed_out:
             return []
         one, two = straight.sides[0], sliced.sides[0]
-        verdict = compare(plan, one, replace(two, records=kept(sliced.plan, two.records))).verdict
+        steps, records = zip(*kept(sliced.plan, two.records), strict=True)
+        verdict = compare(plan, one, replace(two, records=settled(one.records, records))).verdict
         if not isinstance(verdict, Differ):
             return []
-        verdict = replace(verdict, rule="R9")
+        verdict = replace(verdict, rule="R9", step=steps[min(verdict.step, len(steps) - 1)])
         return [_with_itself(one, verdict)]
 
     def check_itself(self, run: Run) -> list[Judgement]:

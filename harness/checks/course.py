@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["Course", "Trial"]
 
 METERED = 50  # percent of the cases
-RESUMED = 34  # percent of the metered cases
-EXHAUSTED = 34
+RESUMED = 30  # percent of the metered cases
+EXHAUSTED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Course:
             plan = resume.derive(run.plan, choices)
             sliced = yield Trial("resume", plan, (self.reference, *oracles))
             if resume.steps_through(plan):
-                records = resume.kept(plan, sliced.sides[0].records)
+                records = [record for _, record in resume.kept(plan, sliced.sides[0].records)]
                 checked = exhaustion.points(run.plan, records)
         if exhausted and (oracles := [o for o in self.on("fuel") if o not in parted]):
             tried = exhaustion.derive(run.plan, run.sides[0].records, choices, checked)

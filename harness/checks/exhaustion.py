@@ -27,8 +27,8 @@ SMALL = 64  # fuel up to which every budget is tried
 FEW = 12  # budgets at random
 POINTS = 8  # check points that are looked at
 PREFIX = 3  # calls before the one in question, at most
-WORK = 20_000  # fuel that all the budgets together may cost, more or less
-STEPS = 600  # of a derived plan, at most
+WORK = 10_000  # fuel that all the budgets together may cost, more or less
+STEPS = 400  # of a derived plan, at most
 _OBSERVE = Step("observe", {})
 
 

@@ -2,6 +2,9 @@
 
 What is compared is each pause (R9: its cause, the fuel and a digest of the state) and, on the reference engine alone,
 that a run in slices comes to what the straight run does.  An interval of 1 pauses at every check point.
+
+One thing slicing does change, by the models themselves: where a trap gives back what was spent since the engine last
+saved its counter, a pause is such a point, so that after it a trap gives back less (:func:`settled`).
 """
 
 from __future__ import annotations
@@ -10,6 +13,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from harness.checks.dressing import with_actions, with_prologue, without
+from harness.verdicts import FUEL_NOTE
+from oracles.outcome import Trapped
 from oracles.plan import Plan, Step
 
 if TYPE_CHECKING:
@@ -18,7 +23,7 @@ if TYPE_CHECKING:
     from generators.source import Source
     from oracles.outcome import Record
 
-__all__ = ["EVERY", "derive", "is_sliced", "kept", "steps_through", "straight"]
+__all__ = ["EVERY", "derive", "is_sliced", "kept", "settled", "steps_through", "straight"]
 
 EVERY = (1,)  # intervals that pause at every check point
 _SIZES = (3, 10, 40, 200, 1000)
@@ -55,7 +60,31 @@ def straight(plan: Plan) -> Plan:
     return without(plan, ("yield_schedule",), ("suspend",))
 
 
-def kept(plan: Plan, records: Sequence[Record]) -> tuple[Record, ...]:
-    """Return the records of a run in slices as those of the straight plan's steps."""
+def kept(plan: Plan, records: Sequence[Record]) -> list[tuple[int, Record]]:
+    """Return the records of a run in slices as those of the straight plan's steps, each with its own step."""
     of_steps = [r for r in records if r.step >= len(plan.steps) or plan.steps[r.step].kind != "yield_schedule"]
-    return tuple(replace(r, step=n) for n, r in enumerate(of_steps))
+    return [(r.step, replace(r, step=n)) for n, r in enumerate(of_steps)]
+
+
+def settled(straight: Sequence[Record], sliced: Sequence[Record]) -> tuple[Record, ...]:
+    """Return the records of a run in slices with the fuel that they would show had its traps given back as much."""
+    less = noted = 0
+    out = []
+    for one, two in zip(straight, sliced, strict=False):
+        data = dict(two.data or {})
+        fuel, wanted = data.get("fuel"), (one.data or {}).get("fuel")
+        if isinstance(fuel, int) and isinstance(wanted, int):
+            missing = wanted - fuel - less
+            if missing > 0 and isinstance(one.outcome, Trapped) and data.get("paused"):
+                less += missing
+            data["fuel"] = fuel + less
+        if isinstance(data.get("trace"), list):
+            data["trace"] = [_with_more(call, noted) for call in data["trace"]]
+            noted = less  # host calls before a trap saw nothing of it
+        out.append(replace(two, data=data) if data else two)
+    return (*out, *sliced[len(out) :])
+
+
+def _with_more(call: Any, fuel: int) -> Any:
+    """Return an entry of the host trace, a note of fuel with so much more."""
+    return [FUEL_NOTE, [["i64", f"{int(call[1][0][1], 16) + fuel:016x}"]]] if call[0] == FUEL_NOTE else call
