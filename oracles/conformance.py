@@ -2,17 +2,20 @@
 
 A :class:`Check` says what it needs; an adapter whose description lacks that must answer ``Unsupported`` somewhere and
 may not answer anything wrong before, one that claims it must answer exactly.  So a description cannot be too modest
-without being silent, nor too bold.  ``failures(run, description)`` runs the kit; an empty list is a pass.
+without being silent, nor too bold.  Where numbers are an engine's own affair, what its fuel counts for instance, a
+check is made of engines that say they have the same.  ``failures(run, description)`` runs the kit; an empty list is a
+pass.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from oracles.conformance_modules import binary
+from oracles.conformance_fuel import FUEL_CHECKS
+from oracles.conformance_plans import BLOCKED, OBSERVE, OK, Check, call, check, i32, i64, make, on, values
 from oracles.outcome import Blocked, Exhausted, HostError, Rejected, Returned, Threw, Trapped, Unsupported
-from oracles.plan import HOST, HostFunc, Limits, Plan, Step, Value, host_mix
+from oracles.plan import HOST, HostFunc, Limits, Plan, Step, host_mix
 from oracles.traps import merged
 
 if TYPE_CHECKING:
@@ -24,28 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["CHECKS", "Check", "failure", "failures"]
 
 
-@dataclass(frozen=True)
-class Check:
-    """A plan with the outcome and data of each step, and what an engine must claim to be held to it.
-
-    ``needs`` is a set of ``feature:NAME``, ``step:KIND``, ``action:NAME``, ``type:NAME``, ``sees:PART`` of the words
-    of ``Description.can``, and ``fuel``.
-    """
-
-    name: str
-    plan: Plan
-    expected: tuple[tuple[Any, Any], ...]
-    needs: frozenset[str] = frozenset()
-
-    def claimed(self, description: Description) -> bool:
-        """Return whether the description claims all that the check needs."""
-        claims = {f"feature:{f}" for f in description.features} | {f"step:{s}" for s in description.steps}
-        claims |= {f"action:{a}" for a in description.actions} | {f"type:{t}" for t in description.types}
-        claims |= {f"sees:{s}" for s in description.sees} | set(description.can)
-        claims |= {"fuel"} if description.fuel else set()
-        return self.needs <= claims
-
-
 def failures(run: Callable[[Plan], list[Record]], description: Description) -> list[str]:
     """Return a sentence for each check that the engine behind ``run`` does not pass."""
     found = [failure(check, run, description) for check in CHECKS]
@@ -54,6 +35,8 @@ def failures(run: Callable[[Plan], list[Record]], description: Description) -> l
 
 def failure(check: Check, run: Callable[[Plan], list[Record]], description: Description) -> str | None:
     """Return how the engine fails a check, or None."""
+    if not check.applies(description):
+        return None
     plan = replace(check.plan, nan=description.nan[0])
     records = run(plan)
     claimed = check.claimed(description)
@@ -109,10 +92,6 @@ def _plain(data: Any) -> Any:
     return data
 
 
-# what the checks are written in
-
-_OK = (Returned(), None)
-_BLOCKED = (Blocked(""), None)
 _NAN = {
     "i32": ("00000000", "80000000", "ffffffff"),
     "i64": ("0000000000000001", "8000000000000000", "ffffffffffffffff"),
@@ -123,89 +102,47 @@ _NAN = {
 _OUT_OF_BOUNDS = Trapped("out of bounds memory access")
 
 
-def i32(n: int) -> Value:
-    return "i32", f"{n % 2**32:08x}"
-
-
-def i64(n: int) -> Value:
-    return "i64", f"{n % 2**64:016x}"
-
-
-def _call(export: str, *args: Value, on: str = "i") -> Step:
-    return Step("call", {"instance": on, "export": export, "args": [list(a) for a in args]})
-
-
-def _make(module: str, instance: str = "i", **imports: list[str]) -> Step:
-    return Step("instantiate", {"instance": instance, "module": module, "imports": imports})
-
-
-def _on(kind: str, export: str, instance: str = "i", **fields: Any) -> Step:
-    return Step(kind, {"instance": instance, "export": export, **fields})
-
-
-_OBSERVE = Step("observe", {})
-
-
-def _values(*values: Value) -> tuple[Any, Any]:
-    return Returned(values), None
-
-
-def _check(name: str, *steps: tuple[Step, tuple[Any, Any]], needs: str = "", **fields: Any) -> Check:
-    modules = {s["module"]: binary(s["module"]) for s, _ in steps if "module" in s.args and s["module"] in _KNOWN}
-    features = ("mvp", "mutable-globals", *(n.partition(":")[2] for n in needs.split() if n.startswith("feature:")))
-    modules.update(fields.pop("modules", {}))
-    plan = Plan(tuple(s for s, _ in steps), modules, features=features, **fields)
-    return Check(name, plan, tuple(e for _, e in steps), frozenset(needs.split()))
-
-
-_KNOWN = frozenset({
-    "echo", "echo_vector", "echo_reference", "many", "traps", "trap_table", "state", "wide", "table_grow", "host",
-    "provider", "consumer", "mistyped", "start_traps", "segment_traps", "ill_typed", "loop", "functions", "exceptions",
-    "objects",
-})  # fmt: skip
-
-
 def _echoes(module: str, types: tuple[str, ...], needs: str) -> Check:
-    calls = [(_call(t, (t, bits)), _values((t, bits))) for t in types for bits in _NAN[t]]
-    return _check(f"bits of {module}", (_make(module), _OK), *calls, needs=needs)
+    calls = [(call(t, (t, bits)), values((t, bits))) for t in types for bits in _NAN[t]]
+    return check(f"bits of {module}", (make(module), OK), *calls, needs=needs)
 
 
 def _values_checks() -> list[Check]:
     swapped = (("f64", "7ff4000000000001"), ("f32", "7fa00001"), i64(-1), i32(7))
     echo = [
-        (_call("funcref", ("funcref", None)), _values(("funcref", None))),
-        (_call("funcref", ("funcref", 1)), _values(("funcref", 1))),
-        (_call("externref", ("externref", None)), _values(("externref", None))),
-        (_call("externref", ("externref", 0)), _values(("externref", 0))),
-        (_call("externref", ("externref", 9)), _values(("externref", 9))),
-        (_call("funcref", ("funcref", 7)), _BLOCKED),
+        (call("funcref", ("funcref", None)), values(("funcref", None))),
+        (call("funcref", ("funcref", 1)), values(("funcref", 1))),
+        (call("externref", ("externref", None)), values(("externref", None))),
+        (call("externref", ("externref", 0)), values(("externref", 0))),
+        (call("externref", ("externref", 9)), values(("externref", 9))),
+        (call("funcref", ("funcref", 7)), BLOCKED),
     ]
     slots = [["funcref", 2], ["funcref", 0], ["funcref", 3], ["funcref", None]]
     shown = {"functions": {"memories": {}, "globals": {}, "tables": {"table": slots}}}
     return [
         _echoes("echo", ("i32", "i64", "f32", "f64"), ""),
         _echoes("echo_vector", ("v128",), "feature:simd type:v128"),
-        _check(
-            "references", (_make("echo_reference"), _OK), *echo,
+        check(
+            "references", (make("echo_reference"), OK), *echo,
             needs="feature:reference-types type:funcref type:externref",
         ),
         _object_check(),
-        _check(
-            "several results", (_make("many"), _OK),
-            (_call("swap", *reversed(swapped)), _values(*swapped)), (_call("none"), _values()),
+        check(
+            "several results", (make("many"), OK),
+            (call("swap", *reversed(swapped)), values(*swapped)), (call("none"), values()),
             needs="feature:multi-value",
         ),
-        _check(
-            "functions are numbered by first sight", (_make("functions", "functions", env=[HOST]), _OK),
-            (_call("pick", i32(0), on="functions"), _values(("funcref", 2))),
-            (_call("pick", i32(1), on="functions"), _values(("funcref", 0))),
-            (_OBSERVE, (Returned(), {"instances": shown, "trace": []})),
+        check(
+            "functions are numbered by first sight", (make("functions", "functions", env=[HOST]), OK),
+            (call("pick", i32(0), on="functions"), values(("funcref", 2))),
+            (call("pick", i32(1), on="functions"), values(("funcref", 0))),
+            (OBSERVE, (Returned(), {"instances": shown, "trace": []})),
             needs="feature:reference-types type:funcref sees:tables action:record",
             hosts={"f": HostFunc(("i32", "f64"), ("i64",))},
         ),
-        _check(
-            "values that do not fit", (_make("echo"), _OK), (_call("i32", i64(0)), _BLOCKED), (_call("i32"), _BLOCKED),
-            (_call("nothing"), _BLOCKED), (_call("i32", i32(1)), _values(i32(1))),
+        check(
+            "values that do not fit", (make("echo"), OK), (call("i32", i64(0)), BLOCKED), (call("i32"), BLOCKED),
+            (call("nothing"), BLOCKED), (call("i32", i32(1)), values(i32(1))),
         ),
     ]  # fmt: skip
 
@@ -214,23 +151,23 @@ def _object_check() -> Check:
     """References of the garbage-collected hierarchy: what their payloads are, and which of them may be passed."""
 
     def same(export: str, payload: Any) -> tuple[Step, tuple[Any, Any]]:
-        return _call(export, ("anyref", payload)), _values(("anyref", payload))
+        return call(export, ("anyref", payload)), values(("anyref", payload))
 
     most = {"i31": 2**31 - 1}
     slots = [["anyref", None], ["anyref", most], ["anyref", "array"]]
     shown = {"memories": {}, "tables": {"objects": slots}, "globals": {"object": ["anyref", "struct"]}}
-    return _check(
-        "objects", (_make("objects"), _OK),
+    return check(
+        "objects", (make("objects"), OK),
         *[same("any", payload) for payload in (None, {"i31": 0}, most, {"host": 3})],
         *[same("eq", payload) for payload in (None, {"i31": 1})], same("struct", None),
-        (_call("eq", ("anyref", {"host": 3})), _BLOCKED), (_call("struct", ("anyref", {"i31": 1})), _BLOCKED),
-        (_call("make"), _values(("anyref", "struct"), ("anyref", "array"), ("anyref", {"i31": 2**31 - 2}))),
-        (_call("internal", ("externref", 5)), _values(("anyref", {"host": 5}))),
-        (_call("internal", ("externref", None)), _values(("anyref", None))),
-        (_call("external", i32(0)), _values(("externref", None))),
-        (_call("external", i32(1)), _values(("externref", {"any": most}))),
-        (_call("external", i32(2)), _values(("externref", {"any": "array"}))),
-        (_OBSERVE, (Returned(), {"instances": {"i": shown}, "trace": []})),
+        (call("eq", ("anyref", {"host": 3})), BLOCKED), (call("struct", ("anyref", {"i31": 1})), BLOCKED),
+        (call("make"), values(("anyref", "struct"), ("anyref", "array"), ("anyref", {"i31": 2**31 - 2}))),
+        (call("internal", ("externref", 5)), values(("anyref", {"host": 5}))),
+        (call("internal", ("externref", None)), values(("anyref", None))),
+        (call("external", i32(0)), values(("externref", None))),
+        (call("external", i32(1)), values(("externref", {"any": most}))),
+        (call("external", i32(2)), values(("externref", {"any": "array"}))),
+        (OBSERVE, (Returned(), {"instances": {"i": shown}, "trace": []})),
         needs="feature:gc feature:function-references feature:reference-types feature:bulk-memory feature:multi-value "
         "type:anyref type:externref sees:tables sees:globals",
     )  # fmt: skip
@@ -241,37 +178,37 @@ def _trap_checks() -> list[Check]:
         return Trapped(phrase), None
 
     kinds = (
-        (_call("unreachable"), trapped("unreachable")),
-        (_call("divide", i32(1), i32(0)), trapped("integer divide by zero")),
-        (_call("divide", i32(-(2**31)), i32(-1)), trapped("integer overflow")),
-        (_call("truncate", ("f64", "7ff8000000000000")), trapped("invalid conversion to integer")),
-        (_call("truncate", ("f64", "41e0000000000000")), trapped("integer overflow")),
-        (_call("load", i32(65533)), trapped("out of bounds memory access")),
-        (_call("indirect", i32(0)), trapped("uninitialized element")),
-        (_call("indirect", i32(3)), trapped("undefined element")),
-        (_call("mismatch", i32(1)), trapped("indirect call type mismatch")),
-        (_call("recurse"), (Exhausted("stack"), None)),
+        (call("unreachable"), trapped("unreachable")),
+        (call("divide", i32(1), i32(0)), trapped("integer divide by zero")),
+        (call("divide", i32(-(2**31)), i32(-1)), trapped("integer overflow")),
+        (call("truncate", ("f64", "7ff8000000000000")), trapped("invalid conversion to integer")),
+        (call("truncate", ("f64", "41e0000000000000")), trapped("integer overflow")),
+        (call("load", i32(65533)), trapped("out of bounds memory access")),
+        (call("indirect", i32(0)), trapped("uninitialized element")),
+        (call("indirect", i32(3)), trapped("undefined element")),
+        (call("mismatch", i32(1)), trapped("indirect call type mismatch")),
+        (call("recurse"), (Exhausted("stack"), None)),
     )
-    fine = (_call("indirect", i32(1)), _values(i32(1)))
+    fine = (call("indirect", i32(1)), values(i32(1)))
     return [
-        *(_check(f"trap {n}", (_make("traps"), _OK), fine, kind) for n, kind in enumerate(kinds)),
-        _check("traps in a row", (_make("traps"), _OK), *kinds, fine, needs="after-trap"),
-        _check(
-            "table trap", (_make("trap_table"), _OK), (_call("get", i32(1)), _values(i32(1))),
-            (_call("get", i32(2)), trapped("out of bounds table access")), needs="feature:reference-types",
+        *(check(f"trap {n}", (make("traps"), OK), fine, kind) for n, kind in enumerate(kinds)),
+        check("traps in a row", (make("traps"), OK), *kinds, fine, needs="after-trap"),
+        check(
+            "table trap", (make("trap_table"), OK), (call("get", i32(1)), values(i32(1))),
+            (call("get", i32(2)), trapped("out of bounds table access")), needs="feature:reference-types",
         ),
-        _check(
-            "a trapping start function", (_make("start_traps"), trapped("unreachable")), (_call("run"), _BLOCKED),
+        check(
+            "a trapping start function", (make("start_traps"), trapped("unreachable")), (call("run"), BLOCKED),
         ),
-        _check(
-            "a trapping segment leaves the others", (_make("provider", "lib"), _OK),
-            (_make("segment_traps", lib=["lib"]), trapped("out of bounds memory access")),
-            (_on("read", "memory", "lib", address=8, length=4), (Returned(), {"bytes": b"kept".hex()})),
-            (_on("read", "memory", "lib", address=65535, length=1), (Returned(), {"bytes": "00"})),
+        check(
+            "a trapping segment leaves the others", (make("provider", "lib"), OK),
+            (make("segment_traps", lib=["lib"]), trapped("out of bounds memory access")),
+            (on("read", "memory", "lib", address=8, length=4), (Returned(), {"bytes": b"kept".hex()})),
+            (on("read", "memory", "lib", address=65535, length=1), (Returned(), {"bytes": "00"})),
             needs="step:read feature:bulk-memory imports",
         ),
-        _check(
-            "fuel", (_make("loop"), _OK), (_call("spin"), (Exhausted("fuel"), None)), (_call("one"), _values(i32(1))),
+        check(
+            "fuel", (make("loop"), OK), (call("spin"), (Exhausted("fuel"), None)), (call("one"), values(i32(1))),
             needs="fuel", limits=Limits(fuel=100_000),
         ),
     ]  # fmt: skip
@@ -290,42 +227,42 @@ def _state_checks() -> list[Check]:
     crc_at_5000 = {"1": "25e33190"}  # of a page that is zero but for 01 02 03 04 at 904
     slots = [["funcref", None], ["funcref", 0], ["funcref", None]]
     return [
-        _check(
-            "state", (_make("state"), _OK), (_OBSERVE, _state(1, {}, slots, -2)),
-            (_call("store", i32(5000), i32(0x04030201)), _values()), (_call("count"), _values(i64(-1))),
-            (_OBSERVE, _state(1, crc_at_5000, slots, -1)),
-            (_call("grow", i32(2)), _values(i32(1))), (_call("grow", i32(1)), _values(i32(-1))),
-            (_call("store", i32(5000), i32(0)), _values()), (_OBSERVE, _state(3, {}, slots, -1)),
+        check(
+            "state", (make("state"), OK), (OBSERVE, _state(1, {}, slots, -2)),
+            (call("store", i32(5000), i32(0x04030201)), values()), (call("count"), values(i64(-1))),
+            (OBSERVE, _state(1, crc_at_5000, slots, -1)),
+            (call("grow", i32(2)), values(i32(1))), (call("grow", i32(1)), values(i32(-1))),
+            (call("store", i32(5000), i32(0)), values()), (OBSERVE, _state(3, {}, slots, -1)),
             needs="sees:memories sees:tables sees:globals",
         ),
-        _check(
-            "globals from outside", (_make("state"), _OK),
-            (_on("get", "fixed"), (Returned(), {"value": ["f32", "7fa00001"]})),
-            (_on("set", "counter", value=list(i64(41))), _OK), (_call("count"), _values(i64(42))),
-            (_on("set", "fixed", value=["f32", "00000000"]), _BLOCKED),
-            (_on("set", "counter", value=list(i32(1))), _BLOCKED), (_on("get", "memory"), _BLOCKED),
+        check(
+            "globals from outside", (make("state"), OK),
+            (on("get", "fixed"), (Returned(), {"value": ["f32", "7fa00001"]})),
+            (on("set", "counter", value=list(i64(41))), OK), (call("count"), values(i64(42))),
+            (on("set", "fixed", value=["f32", "00000000"]), BLOCKED),
+            (on("set", "counter", value=list(i32(1))), BLOCKED), (on("get", "memory"), BLOCKED),
             needs="step:get step:set",
         ),
-        _check(
-            "memory from outside", (_make("state"), _OK),
-            (_on("write", "memory", address=65532, data="2a000000"), _OK),
-            (_call("load", i32(65532)), _values(i32(42))),
-            (_on("read", "memory", address=65530, length=4), (Returned(), {"bytes": "00002a00"})),
-            (_on("read", "memory", address=65533, length=4), (_OUT_OF_BOUNDS, None)),
-            (_on("write", "memory", address=65533, data="01020304"), (_OUT_OF_BOUNDS, None)),
-            (_call("load", i32(65532)), _values(i32(42))),
-            (_on("grow", "memory", delta=1), (Returned(), {"size": 1})), (_call("size"), _values(i32(2))),
-            (_on("grow", "memory", delta=2), (Returned(), {"size": -1})), (_call("size"), _values(i32(2))),
-            (_on("read", "nothing", address=0, length=1), _BLOCKED),
+        check(
+            "memory from outside", (make("state"), OK),
+            (on("write", "memory", address=65532, data="2a000000"), OK),
+            (call("load", i32(65532)), values(i32(42))),
+            (on("read", "memory", address=65530, length=4), (Returned(), {"bytes": "00002a00"})),
+            (on("read", "memory", address=65533, length=4), (_OUT_OF_BOUNDS, None)),
+            (on("write", "memory", address=65533, data="01020304"), (_OUT_OF_BOUNDS, None)),
+            (call("load", i32(65532)), values(i32(42))),
+            (on("grow", "memory", delta=1), (Returned(), {"size": 1})), (call("size"), values(i32(2))),
+            (on("grow", "memory", delta=2), (Returned(), {"size": -1})), (call("size"), values(i32(2))),
+            (on("read", "nothing", address=0, length=1), BLOCKED),
             needs="step:read step:write step:grow",
         ),
-        _check(
-            "limits of memories", (_make("wide"), _OK), (_call("grow", i32(3)), _values(i32(1))),
-            (_call("grow", i32(1)), _values(i32(-1))), needs="limits", limits=Limits(memory_pages=4),
+        check(
+            "limits of memories", (make("wide"), OK), (call("grow", i32(3)), values(i32(1))),
+            (call("grow", i32(1)), values(i32(-1))), needs="limits", limits=Limits(memory_pages=4),
         ),
-        _check(
-            "limits of tables", (_make("table_grow"), _OK), (_call("grow", i32(9)), _values(i32(1))),
-            (_call("grow", i32(1)), _values(i32(-1))), (_on("grow", "table", delta=1), (Returned(), {"size": -1})),
+        check(
+            "limits of tables", (make("table_grow"), OK), (call("grow", i32(9)), values(i32(1))),
+            (call("grow", i32(1)), values(i32(-1))), (on("grow", "table", delta=1), (Returned(), {"size": -1})),
             needs="feature:reference-types step:grow limits", limits=Limits(table_elements=10),
         ),
     ]  # fmt: skip
@@ -336,15 +273,15 @@ _ARGS = (i32(5), ("f64", "7ff4000000000001"))
 
 def _host_check(name: str, actions: list[list[Any]], *steps: tuple[Step, tuple[Any, Any]], needs: str) -> Check:
     host = HostFunc(("i32", "f64"), ("i64",), tuple(tuple(a) for a in actions))
-    return _check(f"host: {name}", (_make("host", env=[HOST]), _OK), *steps, needs=needs, hosts={"f": host})
+    return check(f"host: {name}", (make("host", env=[HOST]), OK), *steps, needs=needs, hosts={"f": host})
 
 
 def _host_checks() -> list[Check]:
-    zero = _values(i64(0))
+    zero = values(i64(0))
     mix = host_mix(77, list(_ARGS), ("i64",))
     trace = [["f", [list(v) for v in _ARGS]]]
     seen = (Returned(), {"instances": {}, "trace": trace})
-    call = _call("call", *_ARGS)
+    calling = call("call", *_ARGS)
     shown = {
         "memories": {"memory": {"pages": 1, "crc": {}}},
         "tables": {"table": [["funcref", None], ["funcref", 0]]},
@@ -352,50 +289,53 @@ def _host_checks() -> list[Check]:
     }
     return [
         _host_check(
-            "record and mix", [["record"], ["mix", 77]], (call, _values(*mix)),
+            "record and mix", [["record"], ["mix", 77]], (calling, values(*mix)),
             (Step("observe", {"instances": []}), seen),
             (Step("observe", {"instances": []}), (Returned(), {"instances": {}, "trace": []})),
             needs="action:record action:mix",
         ),
         _host_check(
             "mem.write", [["mem.write", "i", "memory", 4, "0a000000"], ["mem.write", "i", "memory", 65536, "00"]],
-            (call, zero), (_call("load", i32(4)), _values(i32(10))), needs="action:mem.write",
+            (calling, zero), (call("load", i32(4)), values(i32(10))), needs="action:mem.write",
         ),
         _host_check(
-            "mem.grow", [["mem.grow", "i", "memory", 1]], (call, zero), (_call("load", i32(65536)), _values(i32(0))),
+            "mem.grow", [["mem.grow", "i", "memory", 1]], (calling, zero), (call("load", i32(65536)), values(i32(0))),
             needs="action:mem.grow",
         ),
         _host_check(
-            "global.set", [["global.set", "i", "global", list(i32(9))]], (call, zero),
-            (_on("get", "global"), (Returned(), {"value": list(i32(9))})), needs="action:global.set step:get",
+            "global.set", [["global.set", "i", "global", list(i32(9))]], (calling, zero),
+            (on("get", "global"), (Returned(), {"value": list(i32(9))})), needs="action:global.set step:get",
         ),
         _host_check(
             "table.set", [["table.set", "i", "table", n, ["funcref", 0]] for n in (1, 2)],
-            (call, zero), (_OBSERVE, (Returned(), {"instances": {"i": shown}, "trace": []})),
+            (calling, zero), (OBSERVE, (Returned(), {"instances": {"i": shown}, "trace": []})),
             needs="action:table.set sees:memories sees:tables sees:globals",
         ),
         _host_check(
-            "call", [["call", "i", "bump", []], ["call", "absent", "bump", []]], (call, zero), (call, zero),
-            (_on("get", "global"), (Returned(), {"value": list(i32(3))})), needs="action:call step:get",
+            "call", [["call", "i", "bump", []], ["call", "absent", "bump", []]], (calling, zero), (calling, zero),
+            (on("get", "global"), (Returned(), {"value": list(i32(3))})), needs="action:call step:get",
         ),
         _host_check(
-            "a nested trap ends the call", [["call", "i", "fail", []]], (call, (Trapped("unreachable"), None)),
-            (_call("load", i32(0)), _values(i32(0))), needs="action:call after-trap",
+            "a nested trap ends the call", [["call", "i", "fail", []]], (calling, (Trapped("unreachable"), None)),
+            (call("load", i32(0)), values(i32(0))), needs="action:call after-trap",
         ),
         _host_check(
-            "endless re-entry", [["call", "i", "call", [list(v) for v in _ARGS]]], (call, (Exhausted("stack"), None)),
-            (_call("load", i32(0)), _values(i32(0))), needs="action:call after-trap",
+            "endless re-entry", [["call", "i", "call", [list(v) for v in _ARGS]]],
+            (calling, (Exhausted("stack"), None)),
+            (call("load", i32(0)), values(i32(0))), needs="action:call after-trap",
         ),
         _host_check(
-            "trap on the second call", [["trap", "T", 2]], (call, zero), (call, (HostError("T"), None)), (call, zero),
+            "trap on the second call", [["trap", "T", 2]],
+            (calling, zero), (calling, (HostError("T"), None)), (calling, zero),
             needs="action:trap after-trap",
         ),
-        _host_check("trap", [["trap", "T", 0]], (call, (HostError("T"), None)), needs="action:trap"),
+        _host_check("trap", [["trap", "T", 0]], (calling, (HostError("T"), None)), needs="action:trap"),
         _host_check(
-            "a nested trap", [["call", "i", "fail", []]], (call, (Trapped("unreachable"), None)), needs="action:call",
+            "a nested trap", [["call", "i", "fail", []]],
+            (calling, (Trapped("unreachable"), None)), needs="action:call",
         ),
         _host_check(
-            "trap always", [["trap", "T", 0]], (call, (HostError("T"), None)), (call, (HostError("T"), None)),
+            "trap always", [["trap", "T", 0]], (calling, (HostError("T"), None)), (calling, (HostError("T"), None)),
             needs="action:trap after-trap",
         ),
     ]  # fmt: skip
@@ -403,35 +343,37 @@ def _host_checks() -> list[Check]:
 
 def _exception_checks() -> list[Check]:
     payload = (i32(5), ("f64", "7ff4000000000001"))
-    threw, caught, ok = (Threw(0, payload), None), _values(*payload), _values()
-    make = (_make("exceptions", env=[HOST]), _OK)
+    threw, caught, ok = (Threw(0, payload), None), values(*payload), values()
+    made = (make("exceptions", env=[HOST]), OK)
 
-    def check(name: str, actions: list[list[Any]], *steps: tuple[Step, tuple[Any, Any]], needs: str = "") -> Check:
+    def of_exceptions(
+        name: str, actions: list[list[Any]], *steps: tuple[Step, tuple[Any, Any]], needs: str = ""
+    ) -> Check:
         host = HostFunc((), (), tuple(tuple(a) for a in actions))
         needs = f"feature:exceptions feature:multi-value {needs}"
-        return _check(f"exceptions: {name}", make, *steps, needs=needs, hosts={"f": host})
+        return check(f"exceptions: {name}", made, *steps, needs=needs, hosts={"f": host})
 
-    values = [list(v) for v in payload]
+    lists = [list(v) for v in payload]
     return [
-        check("caught or not", [], (_call("throw", *payload), threw), (_call("catch", *payload), caught)),
-        check("a trap is none", [], (_call("fail"), (Trapped("unreachable"), None))),
-        check(
-            "through a host function", [["call", "i", "throw", values]], (_call("call and catch"), caught),
-            (_call("call"), threw), (_call("call and catch"), caught), needs="action:call",
+        of_exceptions("caught or not", [], (call("throw", *payload), threw), (call("catch", *payload), caught)),
+        of_exceptions("a trap is none", [], (call("fail"), (Trapped("unreachable"), None))),
+        of_exceptions(
+            "through a host function", [["call", "i", "throw", lists]], (call("call and catch"), caught),
+            (call("call"), threw), (call("call and catch"), caught), needs="action:call",
         ),
-        check(
-            "thrown by a host function", [["throw", "i", "tag", values, 0]], (_call("call and catch"), caught),
-            (_call("call"), threw), needs="action:throw",
+        of_exceptions(
+            "thrown by a host function", [["throw", "i", "tag", lists, 0]], (call("call and catch"), caught),
+            (call("call"), threw), needs="action:throw",
         ),
-        check(
-            "thrown on the second call", [["throw", "i", "tag", values, 2]],
-            (_call("call"), ok), (_call("call"), threw), (_call("call"), ok), needs="action:throw",
+        of_exceptions(
+            "thrown on the second call", [["throw", "i", "tag", lists, 2]],
+            (call("call"), ok), (call("call"), threw), (call("call"), ok), needs="action:throw",
         ),
-        check(
+        of_exceptions(
             "not thrown", [
-                ["throw", "i", "tag", values[:1], 0], ["throw", "i", "tag", values[::-1], 0],
-                ["throw", "i", "fail", [], 0], ["throw", "absent", "tag", values, 0],
-            ], (_call("call"), ok), needs="action:throw",
+                ["throw", "i", "tag", lists[:1], 0], ["throw", "i", "tag", lists[::-1], 0],
+                ["throw", "i", "fail", [], 0], ["throw", "absent", "tag", lists, 0],
+            ], (call("call"), ok), needs="action:throw",
         ),
     ]  # fmt: skip
 
@@ -439,21 +381,21 @@ def _exception_checks() -> list[Check]:
 def _link_checks() -> list[Check]:
     unlinkable = (Rejected("unlinkable"), None)
     return [
-        _check(
-            "instances share", (_make("provider", "lib"), _OK), (_make("consumer", lib=["lib"]), _OK),
-            (_call("run"), _values(i32(42))), (_call("again"), _values(i32(42))),
-            (_call("func", on="lib"), _values(i32(42))), needs="imports",
+        check(
+            "instances share", (make("provider", "lib"), OK), (make("consumer", lib=["lib"]), OK),
+            (call("run"), values(i32(42))), (call("again"), values(i32(42))),
+            (call("func", on="lib"), values(i32(42))), needs="imports",
         ),
-        _check("an unknown import", (_make("consumer", lib=[]), unlinkable), (_call("run"), _BLOCKED), needs="imports"),
-        _check(
-            "the first provider that has the name", (_make("provider", "lib"), _OK),
-            (_make("consumer", lib=[HOST, "lib"]), _OK), (_call("run"), _values(i32(42))), needs="imports",
+        check("an unknown import", (make("consumer", lib=[]), unlinkable), (call("run"), BLOCKED), needs="imports"),
+        check(
+            "the first provider that has the name", (make("provider", "lib"), OK),
+            (make("consumer", lib=[HOST, "lib"]), OK), (call("run"), values(i32(42))), needs="imports",
         ),
-        _check(
-            "an import of another type", (_make("provider", "lib"), _OK),
-            (_make("mistyped", lib=["lib"]), unlinkable), needs="imports",
+        check(
+            "an import of another type", (make("provider", "lib"), OK),
+            (make("mistyped", lib=["lib"]), unlinkable), needs="imports",
         ),
-        _check("a missing provider", (_make("mistyped", lib=["lib"]), _BLOCKED), needs="imports"),
+        check("a missing provider", (make("mistyped", lib=["lib"]), BLOCKED), needs="imports"),
     ]  # fmt: skip
 
 
@@ -461,20 +403,20 @@ def _module_checks() -> list[Check]:
     validate = Step("validate", {"module": "m"})
     ill = Step("validate", {"module": "ill_typed"})
     return [
-        _check(
-            "malformed", (validate, (Rejected("malformed"), None)), (_make("m"), (Rejected("malformed"), None)),
-            (_call("run"), _BLOCKED), modules={"m": b"\0asm\1\0\0\0\1\5"}, needs="step:validate",
+        check(
+            "malformed", (validate, (Rejected("malformed"), None)), (make("m"), (Rejected("malformed"), None)),
+            (call("run"), BLOCKED), modules={"m": b"\0asm\1\0\0\0\1\5"}, needs="step:validate",
         ),
-        _check(
-            "invalid", (ill, (Rejected("invalid"), None)), (_make("ill_typed"), (Rejected("invalid"), None)),
+        check(
+            "invalid", (ill, (Rejected("invalid"), None)), (make("ill_typed"), (Rejected("invalid"), None)),
             needs="step:validate",
         ),
-        _check("valid", (Step("validate", {"module": "state"}), _OK), needs="step:validate"),
-        _check("an absent module", (validate, _BLOCKED), (_make("m"), _BLOCKED), needs="step:validate"),
+        check("valid", (Step("validate", {"module": "state"}), OK), needs="step:validate"),
+        check("an absent module", (validate, BLOCKED), (make("m"), BLOCKED), needs="step:validate"),
     ]  # fmt: skip
 
 
 CHECKS: tuple[Check, ...] = (
     *_values_checks(), *_trap_checks(), *_state_checks(), *_host_checks(), *_exception_checks(), *_link_checks(),
-    *_module_checks(),
+    *_module_checks(), *FUEL_CHECKS,
 )  # fmt: skip

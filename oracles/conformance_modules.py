@@ -120,6 +120,18 @@ TEXTS: dict[str, str] = {
       (try_table (catch $tag $caught) call $f)
       i32.const 0 f64.const 0))
   (func (export "fail") (try_table (catch_all 0) unreachable)))""",
+    "slices": r"""(module
+  (import "env" "f" (func $f (param i32) (result i32)))
+  (memory (export "memory") 1)
+  (global (export "global") (mut i32) (i32.const 0))
+  (func (export "count") (param i32)
+    (loop
+      (global.set 0 (i32.add (global.get 0) (i32.const 1)))
+      (br_if 0 (local.tee 0 (i32.sub (local.get 0) (i32.const 1))))))
+  (func $host (export "host") (param i32) (result i32) global.get 0 local.get 0 call $f i32.add)
+  (func $divide (param i32) (result i32) i32.const 1 local.get 0 i32.div_u)
+  (func (export "divide") (param i32) (result i32) local.get 0 call $divide i32.const 1 i32.add)
+  (func (export "through") (param i32) (result i32) nop local.get 0 call $host))""",
 }
 
 _BINARIES: dict[str, str] = {
@@ -174,6 +186,11 @@ _BINARIES: dict[str, str] = {
         "AAIEY2FsbAADDmNhbGwgYW5kIGNhdGNoAAQEZmFpbAAFCkcFCAAgACABCAALEwACAx9AAQAAACAAIAEQAQsACwsEABAACxkAAgMfQAEA"
         "AAAQAAtBAEQAAAAAAAAAAAsLCQAfQAECAAALCwAxBG5hbWUBCwIAAWYBBXRocm93AxUCAgEABmNhdWdodAQBAAZjYXVnaHQLBgEAA3Rh"
         "Zw=="
+    ),
+    "slices": (
+        "AGFzbQEAAAABCgJgAX8Bf2ABfwACCQEDZW52AWYAAAMGBQEAAAAABQMBAAEGBgF/AUEACwc1BgZtZW1vcnkCAAZnbG9iYWwDAAVjb3VudAABBGhv"
+        "c3QAAgZkaXZpZGUABAd0aHJvdWdoAAUKOwUVAANAIwBBAWokACAAQQFrIgANAAsLCQAjACAAEABqCwcAQQEgAG4LCQAgABADQQFqCwcAASAAEAIL"
+        "ABkEbmFtZQESAwABZgIEaG9zdAMGZGl2aWRl"
     ),
 }
 

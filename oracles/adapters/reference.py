@@ -230,6 +230,7 @@ class ReferenceAdapter:
             types=tuple(TYPES),
             nan=("engine", "module", "none"),
             fuel=True,
+            can=(*Description.can, "frames"),
             fuel_model=str(self.fuel_model),
             python=platform.python_version(),
         )

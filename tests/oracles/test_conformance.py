@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from oracles import adapter
+from oracles.adapter import Description
 from oracles.conformance import CHECKS, failure, failures
 from oracles.conformance_modules import TEXTS, binary
 from oracles.outcome import Record, Returned, Unsupported
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
     from oracles.conformance import Check
 
-ENGINES = ("reference", "wasmtime", "wasmtime:none", "wasmtime:winch", "wasmtime:pulley")
+ENGINES = (
+    "reference", "wasmtime", "wasmtime:none", "wasmtime:winch", "wasmtime:pulley", "reference:fuel=wasmtime-50",
+    "reference:fuel=wasmtime-50-winch",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module", params=ENGINES)
@@ -30,7 +33,7 @@ def oracle(request: pytest.FixtureRequest) -> Iterator[Oracle]:
 
 @pytest.fixture(scope="module")
 def wasmtime() -> Iterator[Oracle]:
-    with Oracle("wasmtime") as supervised:
+    with Oracle("wasmtime:none") as supervised:
         yield supervised
 
 
@@ -61,5 +64,5 @@ def test_the_kit_notices_a_wrong_value_a_lost_record_and_a_false_claim(wasmtime:
     assert len(failures(lambda plan: wasmtime.run(plan)[:-1], description)) == len(CHECKS)
     refuse = [Record(0, Unsupported("everything"))]
     assert len(failures(lambda _: refuse, description)) == len(CHECKS)
-    modest = replace(description, features=(), steps=(), actions=(), types=(), sees=(), can=(), fuel=False)
+    modest = Description("wasmtime", "50", steps=(), actions=(), types=(), sees=(), can=())
     assert len(failures(lambda _: refuse, modest)) < len(CHECKS)
