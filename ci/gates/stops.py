@@ -1,42 +1,53 @@
 """Where a program stops and what its frames are there: sessions of oracles that watch, and what each of them shows.
 
-A *stop* is a call of the host or a trap.  The engine under test shows its frames through the debugger's cursor, another
-engine through an instrumented twin of the module (``ci.gates.twins``); both sessions run the same steps and list the
-same stops.
+A *stop* is a call of the host, a trap, or an exception that nobody catches.  Our engine shows its frames through the
+debugger's cursor; another engine through an instrumented twin of the module (``ci.gates.twins``), or no more than where
+the frames of a trap stood.  All run the same steps and list the same stops.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ci.gates.twins import CUR, MEMORY, NOWHERE, TOP, Shown, frames_of
-from oracles.outcome import Trapped
+from engine.debug import Trap, UncaughtExceptionThrown
+from engine.runtime.store import Store
+from engine.types import RefType
+from oracles.adapters.reference import COUNT, ReferenceSession
+from oracles.metered import UNMETERED
+from oracles.outcome import Threw, Trapped
 from oracles.plan import Step
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ci.gates.twins import Twin
-    from oracles.adapter import Answer, Session
+    from engine.debug import Cursor, Event, TypedValue
+    from oracles.adapter import Answer
     from oracles.outcome import Outcome
-    from oracles.plan import Value
+    from oracles.plan import Plan, Value
 
-__all__ = ["INSTANCE", "Stop", "Watching", "watched_twin"]
+__all__ = ["INSTANCE", "TRACED", "CursorSession", "Stop", "traced", "twinned"]
 
 INSTANCE = "m"  # of every generated plan
+TRACED = 20  # frames of a trap that wasmtime shows
 
 
 class Stop(NamedTuple):
-    """``cause`` is ``host`` and the function's name, or ``trap`` and the phrase; frames of all activations."""
+    """``cause`` is ``host`` and the function's name, ``trap`` or ``throw``; frames of all activations, innermost first.
+
+    Which trap it is others compare.
+    """
 
     cause: str
     frames: tuple[Shown, ...]
 
 
-class Watching:
-    """What every watching session does beside its engine: it notes host calls and traps, each where it happens.
+class _Watching:
+    """Notes host calls, traps and exceptions, each where it happens.  To be mixed into a session, before it.
 
-    To be mixed into a session, before it.  A trap that host functions pass on is noted once.
+    What host functions pass on is noted once: where it came from.
     """
 
     def __init__(self, *args: Any) -> None:
@@ -44,14 +55,27 @@ class Watching:
         self.stops: list[Stop] = []
         self.passed_on: list[Outcome] = []
 
-    def look(self, *, is_in_host: bool) -> tuple[Shown, ...]:
-        """Return the frames there are now."""
+    def look(self, cause: str) -> tuple[Shown, ...]:
+        """Return the frames there are now, or were when what a call ended with happened."""
         raise NotImplementedError
 
+    def note(self, cause: str) -> None:
+        self.stops.append(Stop(cause, self.look(cause)))
+
     def host_call(self, name: str, args: Sequence[Value]) -> list[Value]:
-        self.stops.append(Stop(f"host {name}", self.look(is_in_host=True)))
-        results: list[Value] = super().host_call(name, args)  # type: ignore[misc]
-        return results
+        self.note(f"host {name}")
+        self.enter()
+        try:
+            results: list[Value] = super().host_call(name, args)  # type: ignore[misc]
+            return results
+        finally:
+            self.leave()
+
+    def enter(self) -> None:
+        """Take note that a function of the host begins."""
+
+    def leave(self) -> None:
+        """Take note that a function of the host has ended."""
 
     def propagate(self, outcome: Outcome) -> None:
         self.passed_on.append(outcome)
@@ -60,12 +84,72 @@ class Watching:
     def run(self, step: Step) -> Answer:
         answer: Answer = super().run(step)  # type: ignore[misc]
         outcome = answer[0]
-        if step.kind == "call" and isinstance(outcome, Trapped) and not any(outcome is o for o in self.passed_on):
-            self.stops.append(Stop(f"trap {outcome.trap}", self.look(is_in_host=False)))
+        if step.kind == "call" and not any(outcome is o for o in self.passed_on):
+            if isinstance(outcome, Trapped):
+                self.note("trap")
+            elif isinstance(outcome, Threw):
+                self.note("throw")
         return answer
 
 
-class _TwinWatching(Watching):
+class CursorSession(_Watching, ReferenceSession):
+    """Our engine, whose cursor shows one activation; below a host call lie the frames that it showed there."""
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__(plan, None, COUNT)
+        self.store = Store(replace(self.store.config, guest_debug=True))
+        self.set_fuel(UNMETERED)
+        self.store.set_debug_handler(self.happened)
+        self.below: list[tuple[Shown, ...]] = [()]
+        self.latest: tuple[Shown, ...] = ()  # frames of the latest trap or exception
+
+    def happened(self, store: Store, event: Event) -> None:
+        if isinstance(event, (Trap, UncaughtExceptionThrown)):
+            self.latest = self.now()
+
+    def look(self, cause: str) -> tuple[Shown, ...]:
+        return self.now() if cause.startswith("host") else self.latest
+
+    def now(self) -> tuple[Shown, ...]:
+        cursor = self.store.debug_frames()
+        assert cursor is not None
+        frames = []
+        while not cursor.done():
+            frames.append(_shown(cursor))
+            cursor.move_to_parent()
+        return (*frames, *self.below[-1])
+
+    def enter(self) -> None:
+        self.below.append(self.now())
+
+    def leave(self) -> None:
+        self.below.pop()
+
+
+def _shown(cursor: Cursor) -> Shown:
+    return Shown(
+        cursor.function().funcidx,
+        cursor.function_index_and_pc()[1],
+        tuple(_bits(cursor.local(i)) for i in range(cursor.num_locals())),
+        tuple(_bits(cursor.stack(i)) for i in range(cursor.num_stacks())),
+    )
+
+
+def _bits(typed: TypedValue) -> int | None:
+    if not isinstance(typed.type, RefType):
+        return typed.bits
+    return None if typed.value is None and not typed.type.null else int(typed.value is None)
+
+
+class _Traced(_Watching):
+    """Shows where the frames of a trap stood, and no frames of other stops."""
+
+    def look(self, cause: str) -> tuple[Shown, ...]:
+        places: Any = self.frames if cause == "trap" else ()  # type: ignore[attr-defined]
+        return tuple(Shown(funcidx, offset, (), ()) for funcidx, offset in places)
+
+
+class _Twinned(_Watching):
     """Reads the frames from the memory of a twin."""
 
     def __init__(self, twin: Twin, *args: Any) -> None:
@@ -73,35 +157,44 @@ class _TwinWatching(Watching):
         self.twin = twin
         self.below = [(NOWHERE, 0)]  # ``cur`` and ``top`` where each host function under way was entered
 
-    def look(self, *, is_in_host: bool) -> tuple[Shown, ...]:
-        return frames_of(self.twin, self.get(CUR), self.read, is_in_host=is_in_host)
+    def look(self, cause: str) -> tuple[Shown, ...]:
+        # an exception that stands at a tail call came from a function of the host, too
+        return frames_of(self.twin, self.get(CUR), self.read, is_in_host=cause != "trap")
 
     def get(self, export: str) -> int:
-        return int(self.step_get(Step("get", {"instance": INSTANCE, "export": export}))[1]["value"][1], 16)  # type: ignore[attr-defined]
-
-    def set(self, export: str, value: int) -> None:
-        args = {"instance": INSTANCE, "export": export, "value": ["i32", f"{value:08x}"]}
-        self.step_set(Step("set", args))  # type: ignore[attr-defined]
+        return int(self.ask("get", export=export)["value"][1], 16)
 
     def read(self, address: int, length: int) -> bytes:
-        args = {"instance": INSTANCE, "export": MEMORY, "address": address, "length": length}
-        return bytes.fromhex(self.step_read(Step("read", args))[1]["bytes"])  # type: ignore[attr-defined]
+        return bytes.fromhex(self.ask("read", export=MEMORY, address=address, length=length)["bytes"])
 
-    def host_call(self, name: str, args: Sequence[Value]) -> list[Value]:
+    def begin(self) -> None:
+        """Set the twin to where the innermost host function was entered."""
+        for export, value in zip((CUR, TOP), self.below[-1], strict=True):
+            self.ask("set", export=export, value=["i32", f"{value:08x}"])
+
+    def ask(self, kind: str, **args: Any) -> Any:
+        return super().run(Step(kind, {"instance": INSTANCE, **args}))[1]
+
+    def enter(self) -> None:
         self.below.append((self.get(CUR), self.get(TOP)))
-        try:
-            return super().host_call(name, args)
-        finally:
-            self.below.pop()
+
+    def leave(self) -> None:
+        self.begin()
+        self.below.pop()
 
     def run(self, step: Step) -> Answer:
-        if step.kind == "call" and INSTANCE in self.instances:  # type: ignore[attr-defined]
-            cur, top = self.below[-1]
-            self.set(CUR, cur)
-            self.set(TOP, top)
+        if step.kind == "call":
+            self.begin()
         return super().run(step)
 
 
-def watched_twin(session: type[Session], twin: Twin, *args: Any) -> Any:
+def traced(session: Any, *args: Any) -> Any:
+    """Return a session of this class that lists where the frames of its traps stood."""
+    made = type("TracedSession", (_Traced, session), {})(*args)
+    made.run(Step("debug", {"frames": TRACED}))
+    return made
+
+
+def twinned(session: Any, twin: Twin, *args: Any) -> Any:
     """Return a session of this class that runs a twin, and lists the stops of the original."""
-    return type("TwinSession", (_TwinWatching, session), {})(twin, *args)
+    return type("TwinnedSession", (_Twinned, session), {})(twin, *args)

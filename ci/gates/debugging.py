@@ -1,0 +1,250 @@
+"""Gate: does our debugger show the frames that real engines have; ``python -m ci.gates.debugging``.
+
+Random programs run three times: in our engine, where the cursor shows every frame at each stop; in wasmtime, which
+tells where the frames of a trap stood; and in wasmtime as an instrumented twin, which tells locals and operands of
+every frame too (``ci.gates.twins``).  A stop is a call of the host, a trap, or an exception that leaves.  Places must
+be the same and values the same to the bit, of all activations.  Where wasmtime shows a wrong place, an entry of
+``EXPLAINED`` must say why.  Program ``i`` is a function of the seed and ``i`` alone; ``--only I`` shows it.  The exit
+status is the verdict: 0 clean, 1 differences.
+
+wasmtime must not optimise: with its default a trap after an ``if`` is reported at the ``if``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import sys
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ci.gates.shapes import shape
+from ci.gates.stops import INSTANCE, TRACED, CursorSession, Stop, traced, twinned
+from ci.gates.twins import twin_of
+from engine.binary import decode
+from engine.features import FEATURES
+from engine.instructions.model import Control, Region
+from engine.module import FuncImport
+from engine.text.printer import print_module
+from generators.module import generate
+from generators.profile import PRESETS
+from generators.source import Source
+from oracles.adapters.wasmtime import WasmtimeSession
+from oracles.adapters.wasmtime_api import Setup, engine_features, load
+from oracles.outcome import Exhausted, Returned
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from engine.module import In, Module
+    from oracles.plan import Plan
+
+CHUNK = 50
+VARIANTS = ("none", "", "pulley")  # of twins, in turn: values are the same however the engine compiles
+SHAPED = 3  # one program in so many is of ``ci.gates.shapes``
+MORE = "multi-memory"  # what a twin needs beside what its original needs
+
+Place = tuple[int, int]  # function index, offset
+
+
+class Explained(NamedTuple):
+    """A place that wasmtime shows wrongly.
+
+    ``fits(code, ours, theirs, n)`` tells whether this is it, where ``code`` finds the instruction at a place and the
+    one that follows, and frame ``n`` differs.
+    """
+
+    name: str
+    rule: str
+    fits: Callable[[Code, Sequence[Place], Sequence[Place], int], bool]
+
+
+class Code:
+    """The instructions of a module by place."""
+
+    def __init__(self, module: Module) -> None:
+        first = sum(isinstance(i.desc, FuncImport) for i in module.imports)
+        self.bodies = {first + x: code.body for x, code in enumerate(module.codes)}
+
+    def at(self, place: Place) -> tuple[In, In]:
+        """Return the instruction at a place and the next one."""
+        body = self.bodies[place[0]]
+        i = next(i for i, ins in enumerate(body) if ins.offset == place[1])
+        return body[i], body[i + 1]
+
+
+def _is_return_address(code: Code, ours: Sequence[Place], theirs: Sequence[Place], n: int) -> bool:
+    calls = code.at(ours[n])[0].row.control is Control.CALL
+    return n > 0 and calls and ours[n][0] == ours[0][0] and theirs[n] == theirs[0] == ours[0]
+
+
+def _is_sunk_load(code: Code, ours: Sequence[Place], theirs: Sequence[Place], n: int) -> bool:
+    load, user = code.at(ours[0])
+    reads = Region.MEMORY in load.row.reads and Region.MEMORY in user.row.reads | user.row.writes
+    return n == 0 and reads and theirs[0] == (ours[0][0], user.offset)
+
+
+EXPLAINED = (
+    Explained(
+        "trap at a return address",
+        "wasmtime takes every frame whose return address is the address of the trap for the one that trapped, so where "
+        "the code after a call is the trap, the frames of a recursion that wait there are shown at the trap",
+        _is_return_address,
+    ),
+    Explained(
+        "load sunk into its user",
+        "wasmtime makes a load whose only use is the address of the next access a part of that instruction, also "
+        "without optimising, and shows its trap there",
+        _is_sunk_load,
+    ),
+)
+
+
+class Verdict(NamedTuple):
+    """What one program came to: counts, and the first difference."""
+
+    counts: Counter[str]
+    difference: str | None
+
+
+def program(seed: int, i: int) -> Plan:
+    """Return program ``i``."""
+    source = Source.fresh("debugging", seed, i)
+    if i % SHAPED == 0:
+        return shape(source)
+    available = frozenset(FEATURES[name] for name in engine_features("pulley" if _twin_variant(i) == "pulley" else ""))
+    standard = PRESETS["standard"]
+    profile = replace(standard, features=standard.features & available, start_percent=0, hosts=(1, 3))
+    return generate(source, profile).plan
+
+
+def _twin_variant(i: int) -> str:
+    return VARIANTS[i // SHAPED % len(VARIANTS)]
+
+
+def judge(plan: Plan, variant: str) -> Verdict:
+    """Run a program in three ways and compare what is shown."""
+    wasm = plan.modules[INSTANCE]
+    features = frozenset(plan.features)
+    twin = twin_of(wasm, frozenset(FEATURES[name] for name in features))
+    twin_plan = replace(plan, modules={INSTANCE: twin.wasm}, features=tuple(sorted({*features, MORE})))
+    canonical = plan.nan == "engine"
+    sessions = [
+        CursorSession(plan),
+        traced(WasmtimeSession, plan, load(), Setup("none", features, canonical)),
+        twinned(WasmtimeSession, twin, twin_plan, load(), Setup(variant, features | {MORE}, canonical)),
+    ]
+    counts: Counter[str] = Counter(programs=1)
+    try:
+        return Verdict(counts, _compare(plan, sessions, Code(decode(wasm)), counts))
+    finally:
+        for session in sessions:
+            session.close()
+
+
+def _compare(plan: Plan, sessions: list[Any], code: Code, counts: Counter[str]) -> str | None:
+    for number, step in enumerate(plan.steps):
+        if step.kind == "observe":
+            continue
+        for session in sessions:
+            session.stops.clear()
+        outcomes = [session.run(step)[0] for session in sessions]
+        if any(isinstance(outcome, Exhausted) for outcome in outcomes):
+            counts["programs ended by a limit"] += 1
+            return None
+        kinds = {type(outcome) for outcome in outcomes}
+        if len(kinds) > 1:
+            return f"step {number} ended as {outcomes}"
+        if step.kind == "instantiate" and kinds != {Returned}:
+            counts["programs without an instance"] += 1
+            return None
+        found = _compare_stops([session.stops for session in sessions], code, counts)
+        if found is not None:
+            return f"step {number}, {found}"
+    return None
+
+
+def _compare_stops(sessions: list[list[Stop]], code: Code, counts: Counter[str]) -> str | None:
+    causes = [[stop.cause for stop in stops] for stops in sessions]
+    if causes[0] != causes[1] or causes[0] != causes[2]:
+        return f"stops are {causes}"
+    for n, (stop, trace, twin) in enumerate(zip(*sessions, strict=True)):
+        kind = stop.cause.partition(" ")[0]
+        counts[f"{kind} stops"] += 1
+        counts["frames"] += len(stop.frames)
+        counts["deepest"] = max(counts["deepest"], len(stop.frames))
+        if len(stop.frames) != len(twin.frames):
+            return f"stop {n} ({stop.cause}): {len(stop.frames)} frames, in the twin {len(twin.frames)}"
+        for depth, (a, b) in enumerate(zip(stop.frames, twin.frames, strict=True)):
+            known = tuple(v for v, w in zip(a.locals, b.locals, strict=True) if w is not None)
+            if a._replace(locals=known) != b._replace(locals=tuple(w for w in b.locals if w is not None)):
+                return f"stop {n} ({stop.cause}), frame {depth}: {a}, in the twin {b}"
+            counts["values"] += len(known) + len(a.operands)
+        if kind == "trap":
+            places, shown = ([(f.funcidx, f.offset) for f in s.frames[:TRACED]] for s in (stop, trace))
+            found = _explain(code, places, shown, counts)
+            if found is not None:
+                return f"stop {n} ({stop.cause}): {found}"
+    return None
+
+
+def _explain(code: Code, ours: list[Place], theirs: list[Place], counts: Counter[str]) -> str | None:
+    """Return how two backtraces differ, if nothing explains it."""
+    if len(ours) != len(theirs):
+        return f"the frames are {ours}, wasmtime shows {theirs}"
+    reasons = set()
+    for n in range(len(ours)):
+        if ours[n] != theirs[n]:
+            reason = next((e.name for e in EXPLAINED if e.fits(code, ours, theirs, n)), None)
+            if reason is None:
+                return f"the frames are {ours}, wasmtime shows {theirs}"
+            reasons.add(reason)
+    counts.update(reasons)
+    return None
+
+
+def run_chunk(seed: int, start: int, end: int) -> tuple[Counter[str], list[tuple[int, str]]]:
+    """Return the counts of programs ``start <= i < end``, and the differences."""
+    counts: Counter[str] = Counter()
+    found = []
+    for i in range(start, end):
+        verdict = judge(program(seed, i), _twin_variant(i))
+        deepest = max(counts["deepest"], verdict.counts["deepest"])
+        counts += verdict.counts
+        counts["deepest"] = deepest
+        if verdict.difference is not None:
+            found.append((i, verdict.difference))
+    return counts, found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser.add_argument("--programs", type=int, default=3000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--only", type=int, metavar="I", help="show one program and its verdict")
+    args = parser.parse_args()
+    if args.only is not None:
+        plan = program(args.seed, args.only)
+        print(print_module(decode(plan.modules[INSTANCE])), judge(plan, _twin_variant(args.only)), sep="\n")
+        return 0
+    counts: Counter[str] = Counter()
+    found: list[tuple[int, str]] = []
+    starts = range(0, args.programs, CHUNK)
+    ends = [min(start + CHUNK, args.programs) for start in starts]
+    with ProcessPoolExecutor(args.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        for some, differences in pool.map(run_chunk, [args.seed] * len(ends), starts, ends):
+            deepest = max(counts["deepest"], some["deepest"])
+            counts += some
+            counts["deepest"] = deepest
+            found += differences
+    for i, what in found[:20]:
+        print(f"  {i}: {what[:600]}  (python -m ci.gates.debugging --seed {args.seed} --only {i})")
+    print(f"debugging: {', '.join(f'{n:,} {what}' for what, n in counts.items())}; {len(found)} differences")
+    return 1 if found or not counts["trap stops"] or not counts["host stops"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
