@@ -87,6 +87,8 @@ class _Body:
                 *asm(f"global.get {count}; i32.const {int(action[2])}; i32.eq; if -"),
                 *self._end(HOST_ERROR, number), *asm("end"),
             ]  # fmt: skip
+        if kind in ("fuel", "suspend"):
+            raise Refused(f"action {kind}")
         if action[1] != self.program.instance:
             return []
         try:
