@@ -24,7 +24,7 @@ from harness.triage import KEEP, signature, slug
 from harness.wast.reader import read_script
 from harness.wast.runner import BUDGET, AssemblerError, assemble
 from harness.wast.schedule import schedule
-from harness.wast.settle import OF_SLICES, settle
+from harness.wast.settle import OF_SLICES, renumbered, settle
 from harness.wast.spectest import HOSTS, SILENT_PARTS, parts_for
 from harness.wast.suite import features_of
 from harness.wast.watched import watched
@@ -161,8 +161,9 @@ class Against:
 
     def _agree(self, result: Compared, whole: Watched, straight: Run, slices: Run) -> None:
         """Compare each engine's straight run with its run in slices: they must come to the same (R9)."""
-        for one, two in zip(straight.sides, slices.sides, strict=True):
-            again = replace(two, records=tuple(replace(r, step=r.step - 1) for r in two.records[1:]))
+        for left, two in zip(straight.sides, slices.sides, strict=True):
+            one = replace(left, records=renumbered(left.records))
+            again = replace(two, records=renumbered(replace(r, step=r.step - 1) for r in two.records[1:]))
             settled = settle(whole, one, again, OF_SLICES)
             result.counts["steps in slices as straight"] += len(again.records) - len(settled.skipped)
             result.left_out["slice-refund"] += settled.left_out["slice-refund"]

@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 from harness.compare import Differ, Incomparable, compare
 from harness.wast.values import Either, Lanes, Nan
-from oracles.outcome import Crashed, Exhausted, Record, Returned, TimedOut, Trapped, Unsupported
+from oracles.outcome import Crashed, Exhausted, Record, Returned, Threw, TimedOut, Trapped, Unsupported
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from harness.compare import Side
     from harness.wast.values import Pattern
     from harness.wast.watched import Watched
     from oracles.plan import Value
 
-__all__ = ["OPEN", "MOST", "Settled", "settle"]
+__all__ = ["MOST", "OF_SLICES", "OPEN", "Settled", "renumbered", "settle"]
 
 MOST = 50  # mismatches of one script that are told apart
 
@@ -217,3 +217,29 @@ def _without(data: Any, parted: set[str]) -> Any:
     if isinstance(out.get("pauses"), list):
         out["pauses"] = [{k: v for k, v in pause.items() if k != "state"} for pause in out["pauses"]]
     return out
+
+
+def renumbered(records: Iterable[Record]) -> tuple[Record, ...]:
+    """Return the records with function references numbered by their first sight in these records.
+
+    What is shown at a pause counts as seen too, so that runs with other pauses number the same functions otherwise.
+    """
+    numbers: dict[int, int] = {}
+
+    def again(x: Any) -> Any:
+        if isinstance(x, (list, tuple)):
+            if len(x) == 2 and x[0] == "funcref" and isinstance(x[1], int):
+                return (x[0], numbers.setdefault(x[1], len(numbers)))
+            return tuple(again(y) for y in x)
+        return {k: again(v) for k, v in x.items()} if isinstance(x, dict) else x
+
+    out = []
+    for record in records:
+        outcome = record.outcome
+        if isinstance(outcome, (Returned, Threw)):
+            outcome = replace(outcome, values=again(outcome.values))
+        data = record.data
+        if data is not None and any(name in data for name in ("instances", "value")):
+            data = again(data) | {name: data[name] for name in ("trace",) if name in data}
+        out.append(replace(record, outcome=outcome, data=data))
+    return tuple(out)
