@@ -2,7 +2,8 @@
 
 Each is a mistake that engines have made: an edge of an operator, an order of effects, a check that is a little too
 wide.  A plant is a :class:`~engine.execution.build.Build` with one row or one lowering rule replaced, and runs as the
-oracle ``reference:plant=NAME``.  The rest of the file is nothing but the bugs, smallest idea first.
+oracle ``reference:plant=NAME``.  The rest of the file is nothing but the bugs, smallest idea first.  Mistakes of
+counting and of resuming are in ``harness.planted_models``.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from engine.instructions.memory import load_n
 from engine.numerics.ints import ishr_s, signed
 from engine.numerics.lanes import I16X8, vbinop
 from engine.types import I32
+from harness import planted_models  # noqa: F401  one import makes all plants known
 from oracles.adapters.reference import PLANTS
 
 if TYPE_CHECKING:

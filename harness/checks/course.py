@@ -28,7 +28,7 @@ __all__ = ["Course", "Trial"]
 
 METERED = 50  # percent of the cases
 RESUMED = 30  # percent of the metered cases
-EXHAUSTED = 20
+EXHAUSTED = 30
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,10 +54,12 @@ if TYPE_CHECKING:
     from oracles.outcome import Outcome
     from oracles.plan import Plan, Step, Value
 
-__all__ = ["PLANTS", "ReferenceAdapter", "ReferenceSession", "adapter", "outcome_of"]
+__all__ = ["FUEL_PLANTS", "PLANTS", "SESSION_PLANTS", "ReferenceAdapter", "ReferenceSession", "adapter", "outcome_of"]
 
 COUNT = unit_model(None)  # fuel spent is instructions executed
 PLANTS: dict[str, Callable[[], Build]] = {}  # filled by importing PLANTED_BY, on the first use of a plant
+FUEL_PLANTS: dict[str, Callable[[FuelModel], FuelModel]] = {}  # mistakes of counting, likewise
+SESSION_PLANTS: dict[str, type[ReferenceSession]] = {}  # mistakes of resuming, likewise
 PLANTED_BY = "harness.planted"  # by name only: oracles do not depend on the harness
 
 _RESOURCES = {
@@ -211,14 +213,21 @@ class ReferenceAdapter:
         """
         self.build: Build | None = None
         self.fuel_model = COUNT
+        self.session = ReferenceSession
+        recount = None
         for part in variant.split("+") if variant else ():
             kind, _, name = part.partition("=")
             if kind == "fuel":
                 self.fuel_model = _fuel_model(name)
             elif kind in ("plant", "bug"):
-                self.build = _planted(name)
+                _find_plant(name)
+                self.build = PLANTS[name]() if name in PLANTS else None
+                self.session = SESSION_PLANTS.get(name, ReferenceSession)
+                recount = FUEL_PLANTS.get(name)
             else:
                 raise Unavailable(f"the reference engine has no variant {variant!r}")
+        if recount is not None:
+            self.fuel_model = recount(self.fuel_model)
         self._description = Description(
             name="reference",
             version=_release(),
@@ -242,7 +251,7 @@ class ReferenceAdapter:
         lacking = refusal(plan, self._description)
         if lacking is not None:
             return RefusingSession(plan, lacking)
-        return ReferenceSession(plan, self.build, self.fuel_model)
+        return self.session(plan, self.build, self.fuel_model)
 
 
 def _release() -> str:
@@ -261,15 +270,19 @@ def _fuel_model(name: str) -> FuelModel:
     return names[name]
 
 
-def _planted(name: str) -> Build:
-    if name not in PLANTS:
+def _find_plant(name: str) -> None:
+    """Make sure that a mistake of this name is known, or raise Unavailable."""
+
+    def known() -> set[str]:
+        return {*PLANTS, *FUEL_PLANTS, *SESSION_PLANTS}
+
+    if name not in known():
         try:
             import_module(PLANTED_BY)
         except ModuleNotFoundError as e:
             raise Unavailable(f"planted bugs are not installed: {e}") from e
-    if name not in PLANTS:
-        raise Unavailable(f"no planted bug {name!r}; known: {', '.join(sorted(PLANTS))}")
-    return PLANTS[name]()
+    if name not in known():
+        raise Unavailable(f"no planted bug {name!r}; known: {', '.join(sorted(known()))}")
 
 
 def adapter(variant: str) -> ReferenceAdapter:
