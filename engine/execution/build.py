@@ -72,9 +72,10 @@ DEFAULT = Build()
 def build_of(config: Config) -> Build:
     """Return the build that a store asks for."""
     build: Build = config.build or DEFAULT
-    if config.fuel_model is None and not config.guest_debug:
+    fuel_model = config.fuel_model or build.fuel_model
+    if fuel_model is build.fuel_model and config.guest_debug == build.steps:
         return build
-    return _changed(build, config.fuel_model or build.fuel_model, config.guest_debug or build.steps)
+    return _changed(build, fuel_model, config.guest_debug)
 
 
 @cache
