@@ -81,8 +81,8 @@ class _Watching:
         self.passed_on.append(outcome)
         super().propagate(outcome)  # type: ignore[misc]
 
-    def run(self, step: Step) -> Answer:
-        answer: Answer = super().run(step)  # type: ignore[misc]
+    def dispatch(self, step: Step) -> Answer:
+        answer: Answer = super().dispatch(step)  # type: ignore[misc]
         outcome = answer[0]
         if step.kind == "call" and not any(outcome is o for o in self.passed_on):
             if isinstance(outcome, Trapped):
@@ -173,7 +173,7 @@ class _Twinned(_Watching):
             self.ask("set", export=export, value=["i32", f"{value:08x}"])
 
     def ask(self, kind: str, **args: Any) -> Any:
-        return super().run(Step(kind, {"instance": INSTANCE, **args}))[1]
+        return super().dispatch(Step(kind, {"instance": INSTANCE, **args}))[1]
 
     def enter(self) -> None:
         self.below.append((self.get(CUR), self.get(TOP)))
@@ -182,10 +182,10 @@ class _Twinned(_Watching):
         self.begin()
         self.below.pop()
 
-    def run(self, step: Step) -> Answer:
+    def dispatch(self, step: Step) -> Answer:
         if step.kind == "call":
             self.begin()
-        return super().run(step)
+        return super().dispatch(step)
 
 
 def traced(session: Any, *args: Any) -> Any:
