@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from engine.instructions.model import Instr
-    from engine.module import Expr
+    from engine.module import Expr, Module
     from engine.runtime.instance import FuncInst
     from engine.types import ResultType
     from engine.validation.context import Context
 
-__all__ = ["UNCHECKED", "constant_lengths", "never_in_bounds"]
+__all__ = ["UNCHECKED", "constant_lengths", "literal_global", "never_in_bounds"]
 
 UNCHECKED = 128  # a constant length up to this makes no check point, and with it no blocks
 
@@ -74,6 +74,15 @@ def never_in_bounds(c: Context, row: Instr, imms: tuple[Any, ...]) -> bool:
     max_pages = t.max_pages if t.limits.max is None else t.limits.max
     beyond: bool = m.offset < 1 << 32 and m.offset + row.access > max_pages << t.page_bits
     return beyond
+
+
+def literal_global(module: Module, c: Context, x: int) -> int | None:
+    """Return the integer that a global is for good, if it is one of the module's own that was given a literal."""
+    own = x - c.imported["global"]
+    if own < 0 or c.global_(x).mutable:
+        return None
+    first, *rest = module.globals[own].init
+    return first.imms[0] if len(rest) == 1 and kind_of(first.row) == LITERAL else None
 
 
 def _looked_up(body: Expr, found: dict[int, int]) -> bool:
@@ -436,15 +445,8 @@ class _Translation:
 
     def global_(self, pc: int, row: Instr, imms: tuple[Any, ...]) -> None:
         """A global that cannot change is its literal."""
-        x: int = imms[0]
-        t = self.c.global_(x)
-        own = x - self.c.imported["global"]
-        if own >= 0 and not t.mutable and (t.valtype is I32 or t.valtype is I64):
-            literal, *rest = self.module.globals[own].init
-            if len(rest) == 1 and kind_of(literal.row) == LITERAL:
-                self.stack.append(self.values.constant(literal.imms[0]))
-                return
-        self.stack.append(_opaque(t.valtype))
+        n = literal_global(self.module, self.c, imms[0])
+        self.stack.append(_opaque(self.c.global_(imms[0]).valtype) if n is None else self.values.constant(n))
 
     def size(self, pc: int, row: Instr, imms: tuple[Any, ...]) -> None:
         """A table that cannot grow has its size."""

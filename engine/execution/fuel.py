@@ -18,7 +18,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from engine.execution.startup import Startup
     from engine.instructions.model import Control, Instr
+    from engine.module import Module
+    from engine.validation.context import Context
 
 __all__ = ["Bulk", "Check", "FuelModel", "Refund", "Start"]
 
@@ -67,7 +70,8 @@ class FuelModel:
     control comes to a block by one of ``checks``.  ``pieces`` is what that many pieces of a bulk operator cost; where
     ``unchecked`` is set, a length that is a constant when the body is translated (``constness.py``) and at most that is
     charged, even if growth is refused, and not checked.  Blocks end at the controls in ``splits`` even where nothing
-    branches.
+    branches.  ``startup`` tells what it costs to instantiate a module, beside its start function: nothing where it is
+    not set (``startup.py``).
     """
 
     name: str
@@ -82,6 +86,7 @@ class FuelModel:
     unchecked: int | None = None
     refund: Refund = Refund.NOTHING
     splits: frozenset[Control] = frozenset()
+    startup: Callable[[Module, Context], Startup | None] | None = None
 
     def __str__(self) -> str:
         version = f" {self.version}" if self.version else ""

@@ -11,6 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from engine.execution.fuel import Bulk, Check, FuelModel, Refund, Start
+from engine.execution.startup import StartupFunctions
 from engine.instructions.model import Control, Effect
 from engine.types import Arrow
 
@@ -64,13 +65,15 @@ def _each(row: Instr, n: int) -> int:
     return n
 
 
+_STARTUP = StartupFunctions(_one)
+
 _WASMTIME_50 = FuelModel(
     "wasmtime", 50, "", flat=_one, entry=1, check=Check.REMAINS, checks=_WORK, pieces=_each, unchecked=128,
-    refund=Refund.SAVED,
+    refund=Refund.SAVED, startup=_STARTUP,
 )  # fmt: skip
 _WASMTIME_50_WINCH = FuelModel(
     "wasmtime", 50, "winch", flat=_one, entry=1, check=Check.REMAINS, checks=frozenset({Start.ENTRY, Start.LOOP}),
-    pieces=_each, bulk=Bulk.FLAT, refund=Refund.BLOCK, splits=_BASIC_BLOCKS,
+    pieces=_each, bulk=Bulk.FLAT, refund=Refund.BLOCK, splits=_BASIC_BLOCKS, startup=_STARTUP,
 )  # fmt: skip
 
 MODELS: dict[tuple[str, int, str], FuelModel] = {

@@ -3,14 +3,20 @@
 What an active segment or the start function wrote before a later one traps stays written: an imported memory or table
 shows it, and functions of the failed instance stay alive in tables.  Constant expressions are evaluated by the rows'
 own ``run``, so there is no second meaning of any instruction here.
+
+What this costs is for the fuel model to say (``startup.py``); where it may pause, it goes in steps.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.errors import EngineBug, LinkError
-from engine.execution.calls import invoke
+from engine.execution.build import build_of
+from engine.execution.calls import enter, invoke
+from engine.execution.driver import Activation, call_host
+from engine.execution.startup import Meter
 from engine.features import EXECUTED
 from engine.instructions.model import Effect
 from engine.matching import matches_extern
@@ -24,14 +30,16 @@ from engine.types import GlobalType, MemType, TableType, TagType, exact
 from engine.validation.context import Context
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
+    from engine.errors import ExhaustionError
+    from engine.execution.startup import Lengths
     from engine.module import Expr, Import, Module
     from engine.runtime.instance import ExternVal, ModuleInst
     from engine.runtime.store import Store
     from engine.types import ExternType
 
-__all__ = ["instantiate", "resolve"]
+__all__ = ["Pause", "instantiate", "resolve", "steps"]
 
 
 def resolve(module: Module, lookup: Callable[[str, str], ExternVal | None]) -> list[ExternVal]:
@@ -51,14 +59,113 @@ def instantiate(store: Store, module: Module, imports: Sequence[ExternVal] = ())
     Raises LinkError for imports that do not match, ExhaustionError where a limit of the store is below what the module
     asks for, and whatever the segments and the start function raise.
     """
-    context = module.context or Context.of_module(module, EXECUTED)
-    _check_imports(module, context, imports)
-    instance = store.alloc_module(module, context)
-    _allocate(store, instance, imports)
-    _apply_segments(instance)
+    going = _prepare(store, module, imports, False)
+    try:
+        raise next(going).error or EngineBug("what is not resumable pauses")
+    except StopIteration as end:
+        instance: ModuleInst = end.value
     if module.start is not None:
         invoke(store, instance.funcs[module.start], ())
     return instance
+
+
+class Pause(NamedTuple):
+    """Why an instantiation stands still, and where: in the ``activation`` of its start function, or before that.
+
+    Without an ``error`` the store's interval of fuel is used up.  The error is that of exhausted fuel, with what is
+    required (as an activation says it), or what a function of the host raised: then ``activation.failed`` is set, and
+    the activation wants an answer.
+    """
+
+    activation: Activation | None = None
+    error: Exception | None = None
+    required_fuel: int | None = None
+
+
+def steps(store: Store, module: Module, imports: Sequence[ExternVal] = ()) -> Generator[Pause, None, ModuleInst]:
+    """Instantiate, with a pause wherever it stands still, and return the instance.
+
+    Raises what :func:`instantiate` raises, unless that may be gone on from: then it pauses.  At a pause the store's
+    fuel is what is left.  To ask for the next step is to go on, to close the generator to give up; what was done stays.
+    """
+    instance = yield from _prepare(store, module, imports, True)
+    if module.start is not None:
+        yield from _start(store, instance.funcs[module.start])
+    return instance
+
+
+def _start(store: Store, func: FuncInst | HostFunc) -> Generator[Pause, None, None]:
+    """Call the start function."""
+    if isinstance(func, HostFunc):
+        enter(store, partial(call_host, store, func, []))
+        return
+    activation = Activation(store, func, [], resumable=True)
+    while True:
+        try:
+            if enter(store, activation.run) is not None:
+                return
+            pause = Pause(activation)
+        except Exception as error:
+            pause = Pause(activation, error, activation.required_fuel)
+            if pause.required_fuel is None and activation.failed is None:
+                raise
+        yield pause
+
+
+def _prepare(
+    store: Store, module: Module, imports: Sequence[ExternVal], resumable: bool
+) -> Generator[Pause, None, ModuleInst]:
+    """Do everything but call the start function."""
+    context = module.context or Context.of_module(module, EXECUTED)
+    _check_imports(module, context, imports)
+    charges = build_of(store.config).fuel_model.startup
+    startup = None if charges is None or store.fuel_left is None else charges(module, context)
+    instance = store.alloc_module(module, context)
+    lengths: Lengths = {}
+    _allocate(store, instance, imports, lengths)
+    if startup is None:
+        for x in range(len(module.elems)):
+            _apply_elem(instance, x)
+        for x in range(len(module.datas)):
+            _apply_data(instance, x)
+    else:
+        yield from _metered(Meter(instance, startup, lengths, resumable))
+    return instance
+
+
+def _metered(meter: Meter) -> Generator[Pause, None, None]:
+    """Apply segments as a startup function does; a trap gives back what was not saved.
+
+    What the constant expressions made is not seen if it runs out of fuel.  The images of memories are there before it
+    runs.  That can be seen where it stands still at an element segment, because functions of the instance may be in a
+    table by then.
+    """
+    instance, startup = meter.instance, meter.startup
+    module = instance.module
+    images = [x for x in range(len(module.datas)) if x not in startup.datas]
+    yield from _pauses(meter, meter.enter())
+    yield from _pauses(meter, meter.evaluated(startup.before))
+    for x, init in startup.tables.items():
+        yield from _pauses(meter, meter.evaluated([init]))
+        yield from _pauses(meter, meter.copied(module.tables[x].type.limits.min, True))
+    for x, elem in enumerate(module.elems):
+        _apply_elem(instance, x)
+        if x in startup.elems:
+            for pause in _pauses(meter, meter.copied(len(elem.init), True, startup.elems[x])):
+                for image in images:
+                    _apply_data(instance, image)
+                yield pause
+    for x, data in enumerate(module.datas):
+        _apply_data(instance, x)
+        if x in startup.datas:
+            yield from _pauses(meter, meter.evaluated([startup.datas[x]]))
+            yield from _pauses(meter, meter.copied(len(data.init), False))
+    meter.finish()
+
+
+def _pauses(meter: Meter, checks: Iterator[ExhaustionError | None]) -> Iterator[Pause]:
+    for error in checks:
+        yield Pause(None, error, None if error is None else meter.required_fuel)
 
 
 # -- imports
@@ -108,8 +215,8 @@ class _ConstFrame:
         self.locals: tuple[Any, ...] = ()
 
 
-def _evaluate(instance: ModuleInst, expr: Expr) -> Any:
-    """Return the value of a constant expression (spec: exec-expr)."""
+def _evaluate(instance: ModuleInst, expr: Expr, lengths: Lengths | None = None) -> Any:
+    """Return the value of a constant expression (spec: exec-expr), and note the lengths of its bulk operators."""
     stack: list[Any] = []
     frame = _ConstFrame(instance)
     for row, imms, _ in expr:
@@ -119,6 +226,8 @@ def _evaluate(instance: ModuleInst, expr: Expr) -> Any:
         n = len(row.arrow(instance.context, imms).pops)
         operands = stack[len(stack) - n :]
         del stack[len(stack) - n :]
+        if row.bulk is not None and lengths is not None:
+            lengths[id(expr)] = [*lengths.get(id(expr), ()), operands[row.bulk.length]]
         stack.append(row.run(*imms, *operands) if row.effect is Effect.PURE else row.run(frame, *imms, *operands))
     return stack.pop()
 
@@ -132,7 +241,7 @@ _SPACES: dict[type | str, str] = {
 }  # fmt: skip
 
 
-def _allocate(store: Store, instance: ModuleInst, imports: Sequence[ExternVal]) -> None:
+def _allocate(store: Store, instance: ModuleInst, imports: Sequence[ExternVal], lengths: Lengths) -> None:
     """Fill the index spaces: imports, then what the module defines.  Spec: alloc-module.
 
     Functions come first, for ``ref.func`` in the expressions of the others; globals in order, because each may read
@@ -151,13 +260,13 @@ def _allocate(store: Store, instance: ModuleInst, imports: Sequence[ExternVal]) 
         instance.tags.append(store.alloc_tag(tagtype))
     for global_ in module.globals:
         globaltype = context.globals[len(instance.globals)]
-        instance.globals.append(store.alloc_global(globaltype, _evaluate(instance, global_.init)))
+        instance.globals.append(store.alloc_global(globaltype, _evaluate(instance, global_.init, lengths)))
     for table in module.tables:
         tabletype = context.tables[len(instance.tables)]
-        init = None if table.init is None else _evaluate(instance, table.init)
+        init = None if table.init is None else _evaluate(instance, table.init, lengths)
         instance.tables.append(store.alloc_table(tabletype, init))
     for elem, reftype in zip(module.elems, context.elems, strict=True):
-        refs = tuple([_evaluate(instance, expr) for expr in elem.init])
+        refs = tuple([_evaluate(instance, expr, lengths) for expr in elem.init])
         instance.elems.append(store.alloc_elem(reftype, refs))
     for data in module.datas:
         instance.datas.append(store.alloc_data(data.init))
@@ -168,16 +277,20 @@ def _allocate(store: Store, instance: ModuleInst, imports: Sequence[ExternVal]) 
 # -- segments
 
 
-def _apply_segments(instance: ModuleInst) -> None:
-    """Copy active segments to their places, elements before data, and drop them.  Spec: aux-runelem, aux-rundata."""
-    for elem, eleminst in zip(instance.module.elems, instance.elems, strict=True):
-        if isinstance(elem.mode, Active):
-            d = _evaluate(instance, elem.mode.offset)
-            instance.tables[elem.mode.index].init(eleminst.elems, d, 0, len(eleminst.elems))
-        if isinstance(elem.mode, (Active, Declare)):
-            eleminst.drop()
-    for data, datainst in zip(instance.module.datas, instance.datas, strict=True):
-        if isinstance(data.mode, Active):
-            d = _evaluate(instance, data.mode.offset)
-            instance.mems[data.mode.index].init(datainst.data, d, 0, len(datainst.data))
-            datainst.drop()
+def _apply_elem(instance: ModuleInst, x: int) -> None:
+    """Copy an element segment to its place if it is active, and drop it unless it is passive.  Spec: aux-runelem."""
+    elem, eleminst = instance.module.elems[x], instance.elems[x]
+    if isinstance(elem.mode, Active):
+        d = _evaluate(instance, elem.mode.offset)
+        instance.tables[elem.mode.index].init(eleminst.elems, d, 0, len(eleminst.elems))
+    if isinstance(elem.mode, (Active, Declare)):
+        eleminst.drop()
+
+
+def _apply_data(instance: ModuleInst, x: int) -> None:
+    """Copy a data segment to its place if it is active, and drop it.  Spec: aux-rundata."""
+    data, datainst = instance.module.datas[x], instance.datas[x]
+    if isinstance(data.mode, Active):
+        d = _evaluate(instance, data.mode.offset)
+        instance.mems[data.mode.index].init(datainst.data, d, 0, len(datainst.data))
+        datainst.drop()

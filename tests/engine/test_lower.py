@@ -286,7 +286,7 @@ def test_blocks_are_the_same_whatever_came_first():
             assert invoke(func.module.store, func, [z]) == [1 if z == 2 else 8 if z == 0 else 10]
         complete(func.lowered)
         blocks = sorted(func.lowered.blocks, key=lambda b: b.number)
-        shapes.append([(b.number, b.cost, b.check, b.kind, b.offset, len(b.body)) for b in blocks])
+        shapes.append([(b.number, b.cost, b.need, b.kind, b.offset, len(b.body)) for b in blocks])
     assert shapes[0] == shapes[1] == shapes[2]
     numbers = [shape[0] for shape in shapes[0]]
     assert len({*numbers}) == len(numbers)
