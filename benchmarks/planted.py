@@ -1,8 +1,10 @@
 """How well planted bugs are found, made small and reproduced: ``python -m benchmarks.planted [NAME...]``.
 
-Every plant of ``harness.planted`` runs beside the reference engine on the same cases from a fixed seed until each was
-met once; the first finding of each is saved, reduced, loaded again and reproduced.  The exit status is 1 if a bug is
-not found within ``--cases``, a finding does not reproduce, or the median size is above ``--median`` instructions.
+Every plant of ``harness.planted`` and ``harness.planted_models`` runs beside the reference engine on the same cases
+from a fixed seed until each was met once; the first finding of each is saved, reduced, loaded again and reproduced.
+Wrong counts and wrong resumes are found by the checks of fuel and of slices, beside a reference that counts like
+wasmtime.  The exit status is 1 if a bug is not found within ``--cases``, a finding does not reproduce, or the median
+size is above ``--median`` instructions.
 """
 
 from __future__ import annotations
@@ -18,20 +20,24 @@ import click
 
 from harness.case import load_case, save_case
 from harness.cases import Examiner
+from harness.checks import ALL_CHECKS, checks_of
 from harness.planted import PLANTED
+from harness.planted_models import WRONG_COUNTS, WRONG_RESUMES
 from harness.reduce.check import Check
 from harness.reduce.shrink import Reduced, reduce_case
 from harness.runner import Runner
 from oracles.process import Oracle
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from harness.case import Case
 
 __all__ = ["main"]
 
-PREFIX = "reference:plant="
+MODEL = "fuel=wasmtime-50"
+WRONG = {name: wrong.wrong for name, wrong in (WRONG_COUNTS | WRONG_RESUMES).items()}  # found by checks of fuel
+ALL = {name: planted.wrong for name, planted in PLANTED.items()} | WRONG
 
 
 @dataclass(slots=True)
@@ -46,21 +52,32 @@ class Row:
 
 def find(names: Iterable[str], seed: int, cases: int, profile: str) -> dict[str, tuple[int, Case]]:
     """Return the first finding of each bug, by name, and the index of its case."""
+    names = list(names)
+    values = {f"reference:plant={name}": name for name in names if name not in WRONG}
+    models = {f"reference:plant={name}+{MODEL}": name for name in names if name in WRONG}
+    found = _find("reference", values, seed, cases, profile, checks_of("results,state"))
+    return found | _find(f"reference:{MODEL}", models, seed, cases, profile, ALL_CHECKS)
+
+
+def _find(
+    reference: str, wanted: Mapping[str, str], seed: int, cases: int, profile: str, checks: frozenset[str]
+) -> dict[str, tuple[int, Case]]:
     found: dict[str, tuple[int, Case]] = {}
-    with Runner([Oracle("reference"), *(Oracle(PREFIX + name) for name in names)]) as runner:
-        examiner = Examiner(runner, seed, profile)
+    if not wanted:
+        return found
+    with Runner([Oracle(reference), *map(Oracle, wanted)]) as runner:
+        examiner = Examiner(runner, seed, profile, checks=checks)
         for index in range(cases):
+            result = examiner.test(index)
+            if result.error is not None:
+                raise RuntimeError(result.error)
+            for finding in result.found:
+                oracle = finding.case.oracles[1]
+                if wanted[oracle] not in found:
+                    found[wanted[oracle]] = index, finding.case
+                    runner.drop(oracle)
             if len(runner.oracles) == 1:
                 break
-            started = examiner.start(index)
-            if started.pending is None:
-                raise RuntimeError(started.error)
-            run = runner.collect(started.pending)
-            for judgement in runner.judge(run):
-                if judgement.is_finding:
-                    case = examiner.found(run.plan, judgement, index, started.tape).case
-                    found[judgement.oracle.removeprefix(PREFIX)] = index, case
-                    runner.drop(judgement.oracle)
     return found
 
 
@@ -88,9 +105,9 @@ def main(
     out: Path | None,
 ) -> None:  # fmt: skip
     """Find every planted bug, shrink and reproduce what was found."""
-    wanted = names or tuple(PLANTED)
-    if unknown := sorted(set(wanted) - set(PLANTED)):
-        raise click.UsageError(f"no planted bug {unknown[0]}; known: {', '.join(PLANTED)}")
+    wanted = names or tuple(ALL)
+    if unknown := sorted(set(wanted) - set(ALL)):
+        raise click.UsageError(f"no planted bug {unknown[0]}; known: {', '.join(ALL)}")
     found = find(wanted, seed, cases, profile)
     rows = {name: Row() for name in wanted}
     click.echo(f"{'bug':<14} {'case':>5} {'size':>5} {'reduced':>8} {'runs':>6} {'s':>4}  reproduces  what is wrong")
@@ -108,12 +125,12 @@ def main(
 def line(name: str, row: Row) -> str:
     """Return a line of the table."""
     if row.reduced is None:
-        return f"{name:<14} {'-':>5} {'':>31}  not found   {PLANTED[name].wrong}"
+        return f"{name:<14} {'-':>5} {'':>31}  not found   {ALL[name]}"
     r = row.reduced
     mark = " " if r.is_minimal else "+"
     return (
         f"{name:<14} {row.found_at:>5} {r.before:>5} {r.after:>7}{mark} {r.tries:>6} {row.seconds:>4.0f}  "
-        f"{'yes' if row.reproduces else 'NO':<10}  {PLANTED[name].wrong}"
+        f"{'yes' if row.reproduces else 'NO':<10}  {ALL[name]}"
     )
 
 

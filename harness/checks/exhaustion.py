@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from harness.checks.dressing import LARGE, prologue
-from oracles.outcome import Exhausted, Returned
+from oracles.outcome import Exhausted, Trapped
 from oracles.plan import Plan, Step
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from generators.source import Source
     from oracles.outcome import Record
 
-__all__ = ["SMALL", "Target", "budgets", "derive", "plan_for", "points", "targets"]
+__all__ = ["SMALL", "Target", "budgets", "derive", "every", "plan_for", "points", "targets"]
 
 SMALL = 64  # fuel up to which every budget is tried
 FEW = 12  # budgets at random
@@ -34,12 +34,12 @@ _OBSERVE = Step("observe", {})
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A step that spends fuel: its index, what it spent, what all before it did, and whether it returned."""
+    """A step that spends fuel: its index, what it spent and all before it did; a trap may have given some back."""
 
     step: int
     need: int
     before: int
-    returned: bool
+    is_exact: bool
 
 
 def targets(plan: Plan, records: Sequence[Record]) -> list[Target]:
@@ -53,7 +53,7 @@ def targets(plan: Plan, records: Sequence[Record]) -> list[Target]:
         if not isinstance(fuel, int) or left is None or isinstance(record.outcome, Exhausted) or len(found) > PREFIX:
             break
         spent = sum(t.need for t in found)
-        found.append(Target(i, left - fuel, spent, isinstance(record.outcome, Returned)))
+        found.append(Target(i, left - fuel, spent, not isinstance(record.outcome, Trapped)))
         left = fuel
     return found
 
@@ -70,10 +70,15 @@ def points(plan: Plan, records: Sequence[Record]) -> dict[int, list[int]]:
     return shown
 
 
+def every(target: Target) -> list[int]:
+    """Return every budget up to two more than a step needs."""
+    return list(range(target.need + 3))
+
+
 def budgets(target: Target, checked: Iterable[int], choices: Source) -> list[int]:
     """Return the budgets to try, ascending."""
-    if target.returned and target.need <= SMALL:
-        return list(range(target.need + 3))
+    if target.is_exact and target.need <= SMALL:
+        return every(target)
     chosen = {0, 1, 2, target.need - 1, target.need, target.need + 1, target.need + 2}
     spots = list(checked)
     for _ in range(min(POINTS, len(spots))):
@@ -98,7 +103,7 @@ def derive(
     plan: Plan, records: Sequence[Record], choices: Source, checked: dict[int, list[int]] | None = None
 ) -> Plan | None:
     """Return the plan for one step of a metered plan, by what its run told, or None where that is too much work."""
-    possible = [t for t in targets(plan, records) if t.need > 0 or not t.returned]
+    possible = [t for t in targets(plan, records) if t.need > 0 or not t.is_exact]
     if not possible:
         return None
     target = choices.choose(possible)

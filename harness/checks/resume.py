@@ -30,12 +30,16 @@ _SIZES = (3, 10, 40, 200, 1000)
 _MOST_SUSPENSIONS = 3
 
 
-def derive(plan: Plan, choices: Source) -> Plan:
-    """Return a metered plan in slices: every check point or random intervals; host functions suspend or do not."""
-    if choices.chance(65):
+def derive(plan: Plan, choices: Source, *, at_every: bool | None = None) -> Plan:
+    """Return a metered plan in slices; host functions suspend or do not.
+
+    Slices end ``at_every`` check point or have random intervals; None leaves that to the choices.
+    """
+    if at_every is None:
+        at_every = not choices.chance(65)
+    intervals = list(EVERY)
+    if not at_every:
         intervals = [1 + choices.below(choices.choose(_SIZES)) for _ in range(choices.between(1, 4))]
-    else:
-        intervals = list(EVERY)
     first: dict[str, Any] = {}
     last: dict[str, Any] = {}
     for name in plan.hosts:

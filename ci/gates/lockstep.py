@@ -1,0 +1,184 @@
+"""Gate: engines in lock step with ours, by fuel; ``python -m ci.gates.lockstep --modules 2000 --budgets 1000``.
+
+``--modules``: generated modules in slices, with host functions that suspend; at every pause cause, fuel and state are
+compared, and our own run in slices with our straight one.  One run in four pauses at every check point.
+``--budgets``: calls and instantiations that need little, each on fresh instances with every budget up to two more than
+it needs: status, state and fuel.
+
+Each engine is compared with the reference that counts as it does.  Module ``i`` is a function of the seed and ``i``
+alone.  The exit status is the verdict: 0 clean, 1 mismatches, which ``--out`` keeps as cases.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from generators.profile import PRESETS
+from generators.source import Source
+from harness import baselines
+from harness.case import save_case
+from harness.cases import Examiner, fit_profile, make
+from harness.checks import exhaustion, fuel, resume
+from harness.checks.abilities import arrange
+from harness.divergences import load
+from harness.report import renderings
+from harness.runner import Runner
+from harness.shim import connect
+from harness.triage import slug
+from oracles.outcome import Exhausted, TimedOut
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from harness.runner import Judgement, Run
+    from oracles.plan import Plan
+
+ENGINES = ("wasmtime", "wasmtime:pulley", "wasmtime:winch")
+AT_EVERY = 4  # of so many runs one pauses at every check point
+SHOWN = 20  # mismatches that are printed
+
+
+class Bench:
+    """Engines that count alike, and what came of comparing them."""
+
+    def __init__(self, examiner: Examiner, out: Path | None) -> None:
+        self.examiner = examiner
+        self.runner = examiner.runner
+        self.out = out
+        self.counts: dict[str, Counter[str]] = {o.id: Counter() for o in self.runner.oracles[1:]}
+        self.mismatches = 0
+
+    def plans(self, first: int) -> Iterator[tuple[int, Plan, Source]]:
+        """Yield metered plans without end, each with its index and choices."""
+        index = first
+        while True:
+            made = make(self.examiner.seed, index, self.examiner.name, self.examiner.profile)
+            if made.plan is None:
+                raise RuntimeError(made.error)
+            choices = Source.fresh("lockstep", self.examiner.seed, index)
+            yield index, fuel.derive(made.plan, choices), choices
+            index += 1
+
+    def take(self, index: int, plan: Plan, judgements: list[Judgement], kind: str) -> None:
+        """Count judgements, and keep and print what is a mismatch."""
+        for judgement in judgements:
+            if not judgement.is_with_itself:
+                counts = self.counts[judgement.oracle]
+                counts.update(judgement.comparison.compared)
+                counts[kind] += 1
+                counts["known"] += judgement.divergence is not None
+                counts[type(judgement.comparison.verdict).__name__] += 1
+            if judgement.is_finding:
+                self.mismatches += 1
+                found = self.examiner.found(plan, judgement, index)
+                place = ""
+                if self.out is not None:
+                    place = str(self.out / slug(found.signature) / f"{kind}-{index}")
+                    with contextlib.suppress(FileExistsError):
+                        save_case(found.case, place, renderings(found.case))
+                if self.mismatches <= SHOWN:
+                    print(f"  {kind} {index}: {found.signature} {place}".rstrip())
+
+    def run_modules(self, count: int, first: int) -> None:
+        """Run modules in slices."""
+        for index, plan, choices in self.plans(first):
+            if index >= first + count:
+                break
+            at_every = index % AT_EVERY == 0
+            sliced = resume.derive(plan, choices, at_every=at_every)
+            run = self.runner.run(sliced)
+            kind = "at every check point" if at_every else "at intervals"
+            self.take(index, sliced, self.runner.judge(run) + self.runner.check_straight(run), kind)
+
+    def run_budgets(self, count: int, first: int) -> None:
+        """Run small calls with every budget."""
+        done = 0
+        for index, plan, choices in self.plans(first):
+            if done >= count:
+                break
+            straight = self.runner.run(plan, (self.runner.oracles[0].id,))
+            if _is_cut(straight):
+                continue
+            targets = exhaustion.targets(plan, straight.sides[0].records)
+            small = [t for t in targets if t.is_exact and 0 < t.need <= exhaustion.SMALL]
+            if not small:
+                continue
+            done += 1
+            tried = exhaustion.plan_for(plan, target := choices.choose(small), exhaustion.every(target))
+            run = self.runner.run(tried)
+            for counts in self.counts.values():
+                counts["budgets"] += len(exhaustion.every(target))
+            self.take(index, tried, self.runner.judge(run), "cases")
+
+
+def _is_cut(run: Run) -> bool:
+    return any(isinstance(r.outcome, (Exhausted, TimedOut)) for r in run.sides[0].records)
+
+
+def benches(engines: list[str], seed: int, profile: str, out: Path | None) -> Iterator[Bench]:
+    """Yield the benches of engines, one after the other; each ends with the next."""
+    registry = load(baselines() / "divergences.toml")
+    with contextlib.ExitStack() as opened:
+        described = {}
+        for engine in engines:
+            oracle = connect(engine)
+            opened.callback(oracle.close)
+            described[engine] = oracle.description
+        fitted = fit_profile(PRESETS[profile], described.values())
+        groups = arrange(described, frozenset({"fuel", "resume"}))
+    for group in groups:
+        with Runner([connect(oracle) for oracle in group], registry) as runner:
+            examiner = Examiner(runner, seed, profile, fitted)
+            off = {
+                oracle: reasons
+                for oracle, reasons in examiner.course.off.items()
+                if {"fuel", "resume"} & reasons.keys()
+            }
+            if off:
+                raise SystemExit(f"not in lock step: {off}")
+            yield Bench(examiner, out)
+
+
+def report(what: str, bench: Bench) -> None:
+    """Print a line for each engine."""
+    for oracle, counts in bench.counts.items():
+        said = ", ".join(f"{counts[k]:,} {k}" for k in sorted(counts) if counts[k])
+        print(f"{what}, {oracle}: {said}; {bench.mismatches} mismatches", flush=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser.add_argument("--modules", type=int, default=0, help="modules in slices, per engine")
+    parser.add_argument("--budgets", type=int, default=0, help="small cases with every budget, per engine")
+    parser.add_argument("--engine", action="append", dest="engines", help=f"[default: {' '.join(ENGINES)}]")
+    parser.add_argument("--profile", default="standard", choices=sorted(PRESETS))
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--first", type=int, default=0, help="index of the first module")
+    parser.add_argument("--out", type=Path, help="keep mismatches as cases in this directory")
+    args = parser.parse_args()
+    totals: Counter[str] = Counter()
+    failed = False
+    for what, count in (("modules", args.modules), ("budgets", args.budgets)):
+        if not count:
+            continue
+        for bench in benches(args.engines or list(ENGINES), args.seed, args.profile, args.out):
+            (bench.run_modules if what == "modules" else bench.run_budgets)(count, args.first)
+            report(what, bench)
+            totals[f"{what} mismatches"] += bench.mismatches
+            for counts in bench.counts.values():
+                totals[f"{what} pauses"] += counts["pauses"]
+                totals[f"{what} budgets"] += counts["budgets"]
+        compared = totals["modules pauses"] if what == "modules" else totals["budgets budgets"]
+        noun = "pauses" if what == "modules" else "budgets"
+        print(f"{what}: {count:,} per engine, {compared:,} {noun}, {totals[f'{what} mismatches']} mismatches")
+        failed = failed or totals[f"{what} mismatches"] > 0 or compared == 0
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
