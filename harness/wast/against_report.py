@@ -91,7 +91,7 @@ def _mismatch(m: Mismatch) -> dict[str, Any]:
         "signature": m.signature,
         "rule": verdict.rule,
         "what": verdict.what,
-        "has": dict(zip(m.oracles, (verdict.left, verdict.right), strict=True)),
+        "has": [[oracle, has] for oracle, has in zip(m.oracles, (verdict.left, verdict.right), strict=True)],
         "divergence": m.divergence,
         "case": m.place,
     }

@@ -1,0 +1,171 @@
+"""Scripts on two engines at once: what agrees, what does not, and the cases that come of it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from harness.case import load_case
+from harness.cli import Exit, main
+from harness.divergences import Registry
+from harness.wast.against import Against, setting_for
+from harness.wast.suite import SuiteFile
+
+SCRIPT = """
+(module $a
+  (import "spectest" "print_i32" (func $print (param i32)))
+  (memory 1) (global $n (mut i32) (i32.const 0)) (table 4 funcref)
+  (func (export "sum") (param $n i32) (result i32) (local $s i32)
+    (loop
+      (local.set $s (i32.add (local.get $s) (local.get $n)))
+      (i32.store (i32.mul (local.get $n) (i32.const 4)) (local.get $s))
+      (call $print (local.get $s))
+      (local.set $n (i32.sub (local.get $n) (i32.const 1)))
+      (br_if 0 (local.get $n)))
+    (global.set $n (local.get $s)) (local.get $s))
+  (func (export "rem") (param i32 i32) (result i32) (i32.rem_s (local.get 0) (local.get 1)))
+  (func (export "nan") (result f32) (f32.div (f32.const 0) (f32.const 0)))
+  (func $deep (export "deep") (call $deep) (drop (i32.const 1)))
+  (func (export "fill") (param i32) (memory.fill (i32.const 0) (i32.const 1) (local.get 0))))
+(register "a" $a)
+(assert_return (invoke "sum" (i32.const 30)) (i32.const 465))
+(assert_return (invoke "rem" (i32.const -2147483648) (i32.const -1)) (i32.const 0))
+(assert_trap (invoke "rem" (i32.const 1) (i32.const 0)) "integer divide by zero")
+(assert_return (invoke "nan") (f32.const nan:canonical))
+(assert_exhaustion (invoke "deep") "call stack exhausted")
+(invoke "fill" (i32.const 1000))
+(assert_trap (invoke "fill" (i32.const 65537)) "out of bounds memory access")
+(assert_unlinkable (module (import "a" "none" (func))) "unknown import")
+(assert_invalid (module (func (result i32))) "type mismatch")
+(assert_malformed (module quote "(func") "unexpected token")
+"""
+FILE = SuiteFile("own/small.wast", SCRIPT.encode())
+REM = 1 + SCRIPT[: SCRIPT.index('(assert_return (invoke "rem"')].count("\n")  # the line that rem-s fails
+
+
+def compared(engine: str, other: str, *checks: str, out=None, file: SuiteFile = FILE):
+    setting, off = setting_for(engine, other, checks, Registry(), out)
+    with Against(setting) as against:
+        return against.run(file), off
+
+
+def test_two_engines_agree_after_every_command_in_results_state_fuel_and_pauses():
+    result, off = compared("reference", "wasmtime", "state", "fuel", "resume")
+    assert off == {}
+    assert result.problem == ""
+    assert result.mismatches == []
+    counts = result.counts
+    assert (counts["commands"], counts["commands of text alone"]) == (12, 1)
+    assert counts["commands straight"] == counts["commands in slices"] == 10  # the stack overflow is left out
+    assert counts["states"] > 10
+    assert counts["fuel"] > 16 + 60  # each action, and each of 30 calls of the host, in both runs
+    assert counts["pauses"] > 20
+    assert result.left_out["stack-overflow"] == 2
+    assert result.left_out["slice-refund"] >= 1
+
+
+def test_without_checks_only_results_are_compared():
+    result, _ = compared("reference", "wasmtime")
+    assert result.mismatches == []
+    assert not {"states", "fuel", "pauses", "commands in slices"} & {k for k, n in result.counts.items() if n}
+
+
+def test_a_wrong_result_is_found_and_the_rest_of_the_script_too():
+    result, _ = compared("reference", "reference:plant=rem-s")
+    assert [(m.line, m.kind, m.verdict.rule) for m in result.mismatches] == [(REM, "assert_return", "R3")]
+    assert result.counts["commands straight"] == 9
+
+
+def test_a_wrong_state_is_found_that_no_export_of_the_script_shows():
+    result, _ = compared("reference", "reference:plant=fill-bounds", "state")
+    assert [(m.line, m.verdict.rule) for m in result.mismatches] == [(REM + 5, "R3")]
+    lost, _ = compared("reference", "reference:plant=lost-store", "state", file=SuiteFile("own/lost.wast", b"""
+(module (memory 1)
+  (func (export "f") (param i32) (result i32)
+    (i32.store (i32.const 8) (i32.const 7)) (i32.div_u (i32.const 1) (local.get 0))))
+(assert_trap (invoke "f" (i32.const 0)) "integer divide by zero")"""))  # fmt: skip
+    assert [(m.line, m.verdict.rule, m.verdict.aspect) for m in lost.mismatches] == [(5, "R5", "memory contents")]
+
+
+def test_engines_that_count_in_different_ways_are_not_compared_in_fuel():
+    _, off = compared("reference", "reference:fuel=wasmtime-50", "state")
+    assert off == {}
+    result, off = compared("reference:fuel=wasmtime-50-winch", "wasmtime", "fuel")
+    assert "fuel" in off
+    assert not result.counts["fuel"]
+
+
+def test_a_mismatch_is_saved_as_a_case_that_shows_it(tmp_path):
+    result, _ = compared("reference", "reference:plant=rem-s", "state", out=tmp_path)
+    (mismatch,) = result.mismatches
+    case = load_case(mismatch.place)
+    assert case.provenance["origin"] == f"own/small.wast:{REM}"
+    assert case.oracles == ("reference", "reference:plant=rem-s")
+    assert case.finding.signature == mismatch.signature
+    assert list(case.plan.modules) == ["m0"]
+    with pytest.raises(SystemExit) as e:
+        main(["repro", mismatch.place])
+    assert e.value.code == Exit.FINDINGS
+
+
+def test_what_is_no_script_is_a_problem():
+    result, _ = compared("reference", "reference:plant=rem-s", file=SuiteFile("own/bad.wast", b"(module"))
+    assert "unexpected end" in result.problem
+
+
+# the command
+
+
+@pytest.fixture
+def script(tmp_path):
+    path = tmp_path / "small.wast"
+    path.write_text(SCRIPT)
+    return path
+
+
+def spec(*args: object) -> int:
+    with pytest.raises(SystemExit) as e:
+        main(["spec", *map(str, args)])
+    return int(e.value.code or 0)
+
+
+def test_the_command_prints_what_was_compared(script, capsys):
+    assert spec("--suite", script, "--against", "wasmtime", "--check", "state,fuel", "--jobs", 1) == Exit.CLEAN
+    out = capsys.readouterr().out
+    assert "reference:fuel=wasmtime-50" in out
+    assert "          10  compared\n" in out
+    assert "stack-overflow: " in out
+    assert out.endswith("0 mismatches\n")
+
+
+def test_the_command_tells_mismatches_and_where_their_cases_are(script, tmp_path, capsys):
+    options = ["--suite", script, "--against", "reference:plant=rem-s", "--check", "state"]
+    assert spec(*options, "--out", tmp_path / "out", "--json", tmp_path / "r.json") == Exit.FINDINGS
+    out = capsys.readouterr().out
+    assert f"small.wast:{REM}: assert_return (straight): outcome" in out
+    assert "    reference:plant=rem-s: trapped: integer overflow" in out
+    data = json.loads((tmp_path / "r.json").read_text())
+    (found,) = data["files"][0]["mismatches"]
+    assert found["line"] == REM
+    assert found["has"][1][0] == "reference:plant=rem-s"
+    assert load_case(found["case"]).finding is not None
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--check", "states"], "no check 'states'"),
+        (["--check", "debug"], "not checked by debug"),
+        (["--bless"], "--against goes with"),
+        (["--text", "wasmtime"], "--against goes with"),
+    ],
+)
+def test_options_that_do_not_fit_are_usage_errors(script, capsys, options, said):
+    assert spec("--suite", script, "--against", "wasmtime", *options) == Exit.USAGE
+    assert said in capsys.readouterr().err
+
+
+def test_an_engine_that_is_not_there_is_a_sentence(script, capsys):
+    assert spec("--suite", script, "--against", "nonesuch") == Exit.ENVIRONMENT
+    assert "nonesuch" in capsys.readouterr().err
