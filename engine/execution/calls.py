@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from engine.errors import EngineBug, ExhaustionError, Resource
 from engine.execution.driver import Activation, call_host
+from engine.execution.stacks import PER_STACK, elsewhere, make_room
 from engine.runtime.instance import HostFunc
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["enter", "invoke"]
 
 T = TypeVar("T")
-
-_PYTHON_FRAMES = 40  # of one activation: ours and those of the host function that re-enters
 
 
 def invoke(store: Store, func: FuncInst | HostFunc, args: Sequence[Any]) -> list[Any]:
@@ -52,11 +51,11 @@ def enter(store: Store, run: Callable[[], T]) -> T:
     activations = store.activations
     if activations >= store.config.max_activations:
         raise ExhaustionError(Resource.STACK)
-    before = _make_room(activations) if activations else 0
+    before = make_room() if activations else 0
     depth = store.depth
     store.activations = activations + 1
     try:
-        return run()
+        return elsewhere(run) if activations and not activations % PER_STACK else run()
     finally:
         if before:
             sys.setrecursionlimit(before)
@@ -65,17 +64,3 @@ def enter(store: Store, run: Callable[[], T]) -> T:
         if store.config.checks and left != (activations, depth):
             store.depth = depth
             raise EngineBug(f"entered at activation {activations} and depth {depth}, left at {left[0]} and {left[1]}")
-
-
-def _make_room(activations: int) -> int:
-    """Raise the interpreter's own recursion limit, so that ours decides, which is the same on every version.
-
-    Returns the limit to go back to, or 0.  It does not stay raised: other code of the process, a JSON decoder for
-    instance, relies on it to stop before the C stack ends.
-    """
-    needed = 1000 + activations * _PYTHON_FRAMES
-    before = sys.getrecursionlimit()
-    if before >= needed:
-        return 0
-    sys.setrecursionlimit(needed + 100 * _PYTHON_FRAMES)
-    return before

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import _thread
+import json
+import subprocess
 import sys
-from functools import partial
+import threading
+import time
+from contextvars import ContextVar
+from pathlib import Path
 
 import pytest
 
-from engine import Config, ExhaustionError, Store, Trap, TrapKind, instantiate, invoke
+from engine import Config, EngineBug, ExhaustionError, Store, Trap, TrapKind, instantiate, invoke
+from engine.execution.stacks import PER_STACK
 from engine.runtime.store import MAX_ACTIVATIONS
 from engine.types import FuncType
+from oracles.side import candidates
 from tests.support.wasm import call, wat
 
+ROOT = Path(__file__).resolve().parents[2]
 CALLER = '(import "h" "h" (func $h)) (func (export "f") (drop (i32.const 1)) (call $h))'
 
 
@@ -48,23 +57,125 @@ def test_fuel_spent_inside_a_host_function_that_raised_stays_spent():
     assert store.depth == store.activations == 0
 
 
-def test_activations_to_the_ceiling_leave_the_store_intact():
-    store = Store(Config(max_activations=MAX_ACTIVATIONS))
-    instances = []
+DEEP = {"plain": [1000, MAX_ACTIVATIONS], "c": [1000, MAX_ACTIVATIONS], "python": [1000, MAX_ACTIVATIONS],
+        "thread": [1000]}  # fmt: skip
 
-    def again(_, caller, args):
-        return invoke(store, instances[0].exports["f"], ())
 
-    # A partial is called through C, so that each activation also takes stack of the interpreter.
-    host = store.alloc_host_func(FuncType((), ()), partial(again, None))
-    instances.append(instantiate(store, wat(CALLER), [host]))
-    limit = sys.getrecursionlimit()
+def deep(python):
+    """Return what ``tests.support.deep`` found; a process of its own, because it may end it."""
+    done = subprocess.run([python, "-m", "tests.support.deep"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_the_explicit_limit_of_activations_is_the_one_that_counts():
+    assert deep(sys.executable) == DEEP
+
+
+def runs(python):
+    """Tell a real interpreter from the shim of a version manager."""
+    return subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.external
+def test_the_limit_is_the_same_on_every_version_of_the_interpreter():
+    found = (next(filter(runs, candidates((3, minor))), None) for minor in range(11, 15))
+    pythons = [python for python in found if python is not None]
+    assert len(pythons) > 1
+    for python in pythons:
+        assert deep(python) == DEEP, python
+
+
+def nested(depth, bottom, **config):
+    """Return an instance whose ``f`` nests that many activations, in the innermost of which the host calls bottom."""
+    store = Store(Config(checks=True, **config))
+
+    def host(caller, args):
+        if store.activations == depth:
+            bottom()
+        else:
+            invoke(store, i.exports["f"], ())
+        return ()
+
+    i = instantiate(store, wat(CALLER), [store.alloc_host_func(FuncType((), ()), host)])
+    return i
+
+
+@pytest.mark.parametrize(("depth", "same"), [(1, True), (PER_STACK, True), (PER_STACK + 1, False), (350, False)])
+def test_calls_go_on_in_a_thread_of_their_own_once_they_nest_deep(depth, same):
+    seen = []
+    variable = ContextVar("variable", default=0)
+    variable.set(5)
+    i = nested(depth, lambda: seen.append((threading.get_ident(), variable.get())))
+    call(i, "f")
+    assert [(ident == threading.get_ident(), value) for ident, value in seen] == [(same, 5)]
+
+
+@pytest.mark.parametrize("depth", [5, 350])
+@pytest.mark.parametrize("error", [KeyError("mine"), Trap(TrapKind.HOST)])
+def test_what_is_raised_deep_inside_leaves_everything_as_it_was(depth, error):
+    def bottom():
+        raise error
+
+    i = nested(depth, bottom)
+    limit, stack = sys.getrecursionlimit(), threading.stack_size()
     for _ in range(2):
-        with pytest.raises(ExhaustionError):
-            call(instances[0], "f")
-        assert store.depth == store.activations == 0
+        with pytest.raises(type(error)) as caught:
+            call(i, "f")
+        assert caught.value is error
+        assert (i.store.depth, i.store.activations) == (0, 0)
     # others rely on it: a JSON decoder met with a deep document would end the process
-    assert sys.getrecursionlimit() == limit
+    assert (sys.getrecursionlimit(), threading.stack_size()) == (limit, stack)
+    assert threading.active_count() == 1
+
+
+def test_an_interrupt_reaches_the_innermost_call_however_deep():
+    ended = []
+
+    def bottom():
+        _thread.interrupt_main()
+        try:
+            while True:
+                time.sleep(0.001)
+        except KeyboardInterrupt:
+            ended.append(threading.get_ident())
+            raise
+
+    i = nested(350, bottom)
+    with pytest.raises(KeyboardInterrupt):
+        call(i, "f")
+    assert len(ended) == 1
+    assert (i.store.depth, i.store.activations) == (0, 0)
+
+
+def test_each_host_function_may_catch_what_those_inside_raise():
+    store = Store(Config(checks=True, max_activations=300))
+    caught = []
+
+    def host(caller, args):
+        try:
+            invoke(store, i.exports["f"], ())
+        except ExhaustionError:
+            caught.append(store.activations)
+            if store.activations % 3:
+                raise
+        return ()
+
+    i = instantiate(store, wat(CALLER), [store.alloc_host_func(FuncType((), ()), host)])
+    call(i, "f")
+    assert caught == [300]  # divisible: the rest has returned
+
+
+def test_what_does_not_unwind_is_found_by_the_checks():
+    """A check is tried on a planted error: a host function that leaves traces in the store."""
+
+    def spoil():
+        i.store.activations += 1
+
+    i = nested(2, spoil)
+    with pytest.raises(EngineBug, match="entered at activation 1 and depth 1, left at 2"):
+        call(i, "f")
+    assert (i.store.depth, i.store.activations) == (0, 0)
 
 
 def test_more_activations_than_the_interpreter_can_bear_are_refused():
