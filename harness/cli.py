@@ -33,6 +33,7 @@ COMMANDS = {
     "repro": "Run a saved case again and say whether it still shows.",
     "reduce": "Shrink a saved case while it keeps its signature.",
     "diff": "Run one module or script on two engines side by side.",
+    "trace": "Show what a saved case executes, instruction by instruction.",
     "validate": "Say whether modules are valid, and why not.",
     "wat": "Print a binary module as text.",
     "wasm": "Assemble a module in the text format.",

@@ -113,6 +113,17 @@ class Cursor:
         self._is_calling = True
         self._descend()
 
+    def is_frame_of(self, other: object) -> bool:
+        """Tell whether this is the frame whose :attr:`mark` somebody kept, of an older cursor perhaps."""
+        self._here()
+        return self._registers is other
+
+    @property
+    def mark(self) -> object:
+        """What tells this frame from others, however long it is on the stack."""
+        self._here()
+        return self._registers
+
     def function(self) -> FuncInst:
         """Return the function of the frame."""
         return self._here().code.func
