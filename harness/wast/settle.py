@@ -79,7 +79,8 @@ def settle(watched: Watched, left: Side, right: Side, more: frozenset[str] = fro
         if pairs.ends_at(verdict.step):
             found.lost = f"the run ended at step {verdict.step}"
             break
-        pairs.set_aside(verdict.step, is_parted=not isinstance(verdict, Differ) or verdict.rule not in _HARMLESS)
+        is_harmless = isinstance(verdict, Differ) and (verdict.rule in _HARMLESS or pairs.agree_after(verdict.step))
+        pairs.set_aside(verdict.step, is_parted=not is_harmless)
     found.left_out.update(pairs.left_out)
     found.left_out.update(comparison.notes)
     found.compared.update(comparison.compared)
@@ -115,6 +116,18 @@ class _Pairs:
         """Return whether a side has nothing after step ``i``: its worker has died or was ended there."""
         sides = (self.lefts, self.rights)
         return any(i >= len(s) or (i == len(s) - 1 and isinstance(s[i].outcome, _LAST)) for s in sides)
+
+    def agree_after(self, i: int) -> bool:
+        """Return whether an observation right after step ``i`` shows the same state of its group on both sides."""
+        steps, groups = self.watched.plan.steps, self.watched.groups
+        if (
+            i + 1 >= min(len(self.lefts), len(self.rights))
+            or steps[i + 1].kind != "observe"
+            or groups[i] != groups[i + 1]
+        ):
+            return False
+        left, right = ((records[i + 1].data or {}).get("instances") for records in (self.lefts, self.rights))
+        return left is not None and left == right
 
     def set_aside(self, i: int, *, is_parted: bool) -> None:
         """Take step ``i`` out, and where the states have parted all later steps of its group."""

@@ -43,13 +43,15 @@ class Watched:
     """A plan, and of each step its command and its group.
 
     ``commands`` has None for the steps of ``spectest`` and for the last one; ``groups`` has the instances that the step
-    can reach.  ``decides`` counts the commands that a step of the script itself decides about.
+    can reach, ``providers`` those that an instance imports anything from.  ``decides`` counts the commands that a step
+    of the script itself decides about.
     """
 
     plan: Plan
     commands: tuple[Command | None, ...]
     groups: tuple[frozenset[str], ...]
     decides: Mapping[int, int]
+    providers: Mapping[str, set[str]]
 
     def sliced(self) -> Watched:
         """Return the same in slices: one step more before all others, and host functions that suspend once."""
@@ -57,24 +59,40 @@ class Watched:
         hosts = {name: replace(host, actions=(*host.actions, ("suspend", 1))) for name, host in self.plan.hosts.items()}
         plan = replace(self.plan, steps=(first, *self.plan.steps), hosts=hosts)
         decides = {i + 1: n for i, n in self.decides.items()}
-        return Watched(plan, (None, *self.commands), (frozenset(), *self.groups), decides)
+        return Watched(plan, (None, *self.commands), (frozenset(), *self.groups), decides, self.providers)
 
     def excerpt(self, i: int) -> Plan:
         """Return what of the plan leads to step ``i`` and what it shows: the steps of its group, the modules of these.
 
-        A group only grows, so the steps that ever touched one of its instances are all there.
+        A group only grows, so the steps that ever touched one of its instances are all there; of instances that it only
+        reads numbers from, there is the instantiation.
         """
         group = self.groups[i]
         if not group:
             return replace(self.plan, steps=self.plan.steps[: i + 1])
         steps = self.plan.steps
-        end = i + 2 if i + 1 < len(steps) and steps[i + 1].kind == "observe" and self.groups[i + 1] == group else i + 1
-        kept = tuple(
-            s for s, g in zip(steps[:end], self.groups, strict=False) if g & group or s.kind == "yield_schedule"
-        )
+        shows = i + 1 < len(steps) and steps[i + 1].kind == "observe" and self.groups[i + 1] == group
+        needed = set(group)
+        while more := {p for name in needed for p in self.providers.get(name, ())} - needed:
+            needed |= more
+        kept = [
+            _linked(step, needed)
+            for step, touched in zip(steps[: i + 1 + shows], self.groups, strict=False)
+            if touched & group
+            or step.kind == "yield_schedule"
+            or (step.kind == "instantiate" and step["instance"] in needed)
+        ]
         names = {s["module"] for s in kept if s.kind in ("instantiate", "validate")}
         modules = {name: wasm for name, wasm in self.plan.modules.items() if name in names}
-        return replace(self.plan, steps=kept, modules=modules)
+        return replace(self.plan, steps=tuple(kept), modules=modules)
+
+
+def _linked(step: Step, there: set[str]) -> Step:
+    """Return the step without providers that are not there."""
+    if step.kind != "instantiate":
+        return step
+    imports = {m: [p for p in providers if p == HOST or p in there] for m, providers in step["imports"].items()}
+    return Step(step.kind, {**step.args, "imports": {m: providers for m, providers in imports.items() if providers}})
 
 
 def watched(schedule: Schedule, *, state: bool, fuel: bool, nan: str) -> Watched:
@@ -82,7 +100,7 @@ def watched(schedule: Schedule, *, state: bool, fuel: bool, nan: str) -> Watched
     builder = _Builder(schedule, state=state, fuel=fuel)
     builder.build()
     plan = replace(schedule.plan, steps=tuple(builder.steps), modules=builder.modules, nan=nan)
-    return Watched(plan, tuple(builder.commands), tuple(builder.groups), builder.decides)
+    return Watched(plan, tuple(builder.commands), tuple(builder.groups), builder.decides, builder.providers)
 
 
 @dataclass
@@ -101,6 +119,7 @@ class _Builder:
         self.decoded: dict[str, Module | None] = {}
         self.group: dict[str, set[str]] = {}  # of each instance, shared by its members
         self.seen: dict[str, bool] = {}  # instances to observe after each action: has it state, and little enough
+        self.providers: dict[str, set[str]] = {}
         self.hosted: set[str] = set()  # instances that import host functions
 
     def build(self) -> None:
@@ -147,15 +166,17 @@ class _Builder:
         """Put the instance that a step makes into the group of those that it imports from."""
         name = step["instance"]
         group = self.group[name] = {name}
+        self.providers[name] = set()
         module = self._module(step["module"])
         self.seen[name] = module is not None and _is_observed(module)
         for import_ in () if module is None else module.imports:
-            for provider in step["imports"].get(import_.module, ()):
-                if provider == HOST:
-                    if isinstance(import_.desc, FuncImport) and import_.name in HOSTS:
-                        self.hosted.add(name)
-                        break
-                elif _connects(import_) and provider in self.group:
+            providers = step["imports"].get(import_.module, ())
+            if HOST in providers and isinstance(import_.desc, FuncImport) and import_.name in HOSTS:
+                self.hosted.add(name)
+                continue
+            for provider in set(providers) & self.group.keys():
+                self.providers[name].add(provider)
+                if _connects(import_):
                     group |= self.group[provider]
         for member in group:
             self.group[member] = group

@@ -27,7 +27,7 @@ def watched(*steps: tuple[str, str], patterns=()) -> Watched:
         made.append(Step(kind, {"instances": list(group)} if kind == "observe" else args))
     command = Command("assert_return", 1, Action("invoke", None, "f"), tuple(patterns))
     groups = tuple(frozenset(group) for _, group in steps)
-    return Watched(Plan(tuple(made)), (command,) * len(made), groups, {})
+    return Watched(Plan(tuple(made)), (command,) * len(made), groups, {}, {})
 
 
 def side(*answers, oracle: str = "reference", model: str = "") -> Side:
