@@ -59,7 +59,8 @@ def campaign_line(campaign: Campaign) -> str:
     tally = campaign.tally
     rate = tally.cases / tally.elapsed_s if tally.elapsed_s else 0.0
     findings = sum(tally.of_kind("finding").values())
+    runs = sum(tally.of_kind("run").values())
     return (
         f"{tally.elapsed_s:6.0f} s  {tally.cases:,} cases  {rate:.0f}/s  {findings} findings  "
-        f"{tally.percent('inconclusive'):.1f}% inconclusive  {tally.executed:,} instructions"
+        f"{tally.percent('inconclusive'):.1f}% inconclusive  {runs:,} plans"
     )

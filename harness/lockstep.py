@@ -108,7 +108,7 @@ class Lockstep(States):
                 self.differ("R9", i, f"pause {n}", "pause", pair(_pause, x, y), pair(_pause_class, x, y))
             for part in ("cause", "fuel", "state"):
                 if x.get(part) != y.get(part):
-                    shown = pair(lambda p, part=part: clip(str(p.get(part))), x, y)
+                    shown = clip(str(x.get(part))), clip(str(y.get(part)))
                     self.differ("R9", i, f"{part} at pause {n}", f"{part} at a pause", shown, pair(_pause_class, x, y))
         if a.get("paused") != b.get("paused"):
             shown = pair(lambda d: f"{d.get('paused')} pauses", a, b)

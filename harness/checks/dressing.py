@@ -48,13 +48,13 @@ def without(plan: Plan, kinds: Iterable[str], actions: Iterable[str]) -> Plan:
 def dressed_like(plan: Plan, model: Plan) -> Plan:
     """Return a generated plan with what checks added to ``model``: reduction generates plans without it."""
     dressed = with_prologue(plan, *prologue(model))
-    for kind in ("suspend", "fuel"):
+    for kind in ("fuel", "suspend"):
         first: dict[str, Any] = {}
         last: dict[str, Any] = {}
         for name in plan.hosts.keys() & model.hosts.keys():
             actions = model.hosts[name].actions
-            where = [k for k, action in enumerate(actions) if action[0] == kind]
-            if where:
-                (first if where[0] <= 1 < len(actions) else last)[name] = actions[where[0]]
+            k = next((k for k, action in enumerate(actions) if action[0] == kind), None)
+            if k is not None:
+                (first if kind == "fuel" or k == 0 else last)[name] = actions[k]
         dressed = with_actions(dressed, first, last)
     return dressed
