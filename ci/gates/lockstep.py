@@ -15,9 +15,11 @@ import argparse
 import contextlib
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine.features import REFERENCE_TYPES
 from generators.profile import PRESETS
 from generators.source import Source
 from harness import baselines
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 
 ENGINES = ("wasmtime", "wasmtime:pulley", "wasmtime:winch")
 AT_EVERY = 4  # of so many runs one pauses at every check point
+PARTLY = frozenset({REFERENCE_TYPES})  # of which Winch compiles a part, so that it would refuse most modules
 SHOWN = 20  # mismatches that are printed
 
 
@@ -129,11 +132,12 @@ def benches(engines: list[str], seed: int, profile: str, out: Path | None) -> It
             oracle = connect(engine)
             opened.callback(oracle.close)
             described[engine] = oracle.description
-        fitted = fit_profile(PRESETS[profile], described.values())
         groups = arrange(described, frozenset({"fuel", "resume"}))
     for group in groups:
         with Runner([connect(oracle) for oracle in group], registry) as runner:
-            examiner = Examiner(runner, seed, profile, fitted)
+            fitted = fit_profile(PRESETS[profile], runner.descriptions())
+            features = fitted.features - (PARTLY if any(o.endswith(":winch") for o in group) else frozenset())
+            examiner = Examiner(runner, seed, profile, replace(fitted, features=features))
             off = {
                 oracle: reasons
                 for oracle, reasons in examiner.course.off.items()
