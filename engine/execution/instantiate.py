@@ -142,7 +142,7 @@ def _metered(meter: Meter) -> Generator[Pause, None, None]:
     """
     instance, startup = meter.instance, meter.startup
     module = instance.module
-    images = [x for x in range(len(module.datas)) if x not in startup.datas]
+    images = [x for x, data in enumerate(module.datas) if isinstance(data.mode, Active) and x not in startup.datas]
     yield from _pauses(meter, meter.enter())
     yield from _pauses(meter, meter.evaluated(startup.before))
     for x, init in startup.tables.items():
@@ -155,6 +155,7 @@ def _metered(meter: Meter) -> Generator[Pause, None, None]:
                 for image in images:
                     _apply_data(instance, image)
                 yield pause
+    yield from _pauses(meter, meter.pass_images())
     for x, data in enumerate(module.datas):
         _apply_data(instance, x)
         if x in startup.datas:

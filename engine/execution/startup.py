@@ -46,6 +46,10 @@ class StartupFunctions:
     ``operator`` is what an instruction costs, ``entry`` what it costs to enter a function, ``call`` to call the start
     function.  As in other functions, a number of elements that is a constant and at most ``unchecked`` makes no check
     point.  They are Cranelift's, whatever compiles the functions of a module.
+
+    The function asks whether images must be copied, which is so, page by page of the host, where the module imports
+    a memory.  Where they need not be, what was charged since the last check is lost: it is written on the other branch
+    alone.  A function that has nothing to do but to ask is there if some memories have images and others have none.
     """
 
     operator: Callable[[Instr], int]
@@ -65,10 +69,13 @@ class StartupFunctions:
             if table.init is not None and not _is_filled_ahead(table.init, table.type.limits.min)
         }
         elems = {x: [mode.offset, *_elements(module.elems[x])] for x, mode in _not_laid_out(module, context, tables)}
-        datas = {x: mode.offset for x, mode in _not_in_images(module, context)}
-        if not (before or passive or tables or elems or datas or module.start is not None):
+        not_in_images, images = _images(module, context)
+        datas = {x: mode.offset for x, mode in not_in_images}
+        asks = bool(images) and len(images) < len(context.mems)
+        if not (before or passive or tables or elems or datas or asks or module.start is not None):
             return None
-        return Startup(self, before, tables, elems, datas, module.start is not None)
+        copies = context.imported["mem"] > 0
+        return Startup(self, before, tables, elems, datas, images, copies, module.start is not None)
 
 
 @dataclass(frozen=True)
@@ -78,6 +85,7 @@ class Startup:
     It evaluates the constant expressions ``before`` all tables and active segments; fills the ``tables``, by their
     number among those defined, with the values of expressions; copies the active segments ``elems`` and ``datas``, by
     their number, with the offset and the elements that are expressions; and calls the start function if it ``starts``.
+    ``images`` are the sizes of the images of memories, in bytes, which it ``copies`` or not.
     """
 
     rule: StartupFunctions
@@ -85,6 +93,8 @@ class Startup:
     tables: dict[int, Expr]
     elems: dict[int, list[Expr]]
     datas: dict[int, Expr]
+    images: list[int]
+    copies: bool
     starts: bool
 
 
@@ -124,20 +134,22 @@ def _not_laid_out(module: Module, context: Context, filled: dict[int, Expr]) -> 
     return []
 
 
-def _not_in_images(module: Module, context: Context) -> list[tuple[int, Active]]:
-    """Return the active data segments, all or none: none if each memory with any can have an image."""
+def _images(module: Module, context: Context) -> tuple[list[tuple[int, Active]], list[int]]:
+    """Return the active data segments that are not in the image of a memory, all or none, and the sizes of images."""
     active = [(x, data.mode) for x, data in enumerate(module.datas) if isinstance(data.mode, Active)]
     spans: dict[int, tuple[int, int, int]] = {}  # by memory: bytes of data, begin and end of the image
     for x, mode in active:
         d, n, t = _place(mode.offset), len(module.datas[x].init), context.mem(mode.index)
         is_own = mode.index >= context.imported["mem"]
         if d is None or not is_own or d + n > t.limits.min << t.page_bits or (n and t.page_bits < HOST_PAGE_BITS):
-            return active
+            return active, []
         if n:
             size, begin, end = spans.get(mode.index, (0, d, d))
             spans[mode.index] = size + n, min(begin, d), max(end, d + n)
-    is_sparse = any(end - begin >= max(2 * size, DENSE) for size, begin, end in spans.values())
-    return active if is_sparse else []
+    if any(end - begin >= max(2 * size, DENSE) for size, begin, end in spans.values()):
+        return active, []
+    pages = ((begin >> HOST_PAGE_BITS, -(-end >> HOST_PAGE_BITS)) for _, (_, begin, end) in sorted(spans.items()))
+    return [], [(last - first) << HOST_PAGE_BITS for first, last in pages]
 
 
 # -- counting
@@ -146,12 +158,13 @@ def _not_in_images(module: Module, context: Context) -> list[tuple[int, Active]]
 class Meter:
     """The fuel of a startup function: what it has charged since it last wrote back to the store is ``unsaved``.
 
-    ``lengths`` are those of the bulk operators that constant expressions had, by the identity of the expression.  A
-    check stands still by yielding: None where the store's interval is used up, the error where there is no fuel;
+    Beside that, ``pending`` is what it charges at the end of its basic block, that is, at the next check or when it
+    ends.  ``lengths`` are those of the bulk operators that constant expressions had, by the identity of the expression.
+    A check stands still by yielding: None where the store's interval is used up, the error where there is no fuel;
     whoever goes on has seen to that, or gets it again.
     """
 
-    __slots__ = ("instance", "lengths", "resumable", "rule", "startup", "store", "unsaved")
+    __slots__ = ("instance", "lengths", "pending", "resumable", "rule", "startup", "store", "unsaved")
 
     def __init__(self, instance: ModuleInst, startup: Startup, lengths: Lengths, resumable: bool) -> None:
         self.instance = instance
@@ -161,6 +174,7 @@ class Meter:
         self.lengths = lengths
         self.resumable = resumable
         self.unsaved = 0
+        self.pending = 0
 
     @property
     def required_fuel(self) -> int:
@@ -169,7 +183,7 @@ class Meter:
 
     def enter(self) -> Checks:
         """Charge for the entry of a function."""
-        self.unsaved += self.rule.entry
+        self.pending += self.rule.entry
         yield from self.check()
 
     def evaluated(self, exprs: Iterable[Expr]) -> Checks:
@@ -177,7 +191,7 @@ class Meter:
         for expr in exprs:
             lengths = iter(self.lengths.get(id(expr), ()))
             for pc, ins in enumerate(expr):
-                self.unsaved += self.rule.operator(ins.row)
+                self.pending += self.rule.operator(ins.row)
                 if ins.row.bulk is not None:
                     yield from self.copied(next(lengths), self._is_constant(expr[pc - 1]))
 
@@ -192,7 +206,7 @@ class Meter:
 
         A number that is a constant and small is not checked.
         """
-        self.unsaved += n
+        self.pending += n
         yield from self.evaluated(exprs)
         if not is_constant or n > self.rule.unchecked:
             yield from self.check()
@@ -201,6 +215,8 @@ class Meter:
         """Stand still unless there is fuel left."""
         store = self.store
         assert store.fuel_left is not None
+        self.unsaved += self.pending
+        self.pending = 0
         if store.fuel_left - self.unsaved > store.fuel_reserve:
             return
         self.save()
@@ -216,8 +232,16 @@ class Meter:
         self.store.fuel_left -= self.unsaved
         self.unsaved = 0
 
+    def pass_images(self) -> Checks:
+        """Charge for the images of memories; where none is copied, what no check has flushed is lost."""
+        startup = self.startup
+        if startup.images and not startup.copies:
+            self.pending = 0
+        for size in startup.images if startup.copies else ():
+            yield from self.copied(size, False)
+
     def finish(self) -> None:
         """Leave the startup function, or call the start function."""
-        if self.startup.starts:
-            self.unsaved += self.rule.call
+        self.unsaved += self.pending + (self.rule.call if self.startup.starts else 0)
+        self.pending = 0
         self.save()

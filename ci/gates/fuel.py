@@ -1,0 +1,357 @@
+"""Fuel, to the unit: every call of random modules with random budgets, on our engine and on others that count alike.
+
+Half of the modules come from the generator, half from ``ci.gates.lengths``, whose bodies are full of bulk operators.
+Each module first runs on our engine alone, in slices of one unit, which shows where fuel is checked.  Then it runs on
+both engines some times, each instantiation and call with a budget of its own: more than enough, random, or within two
+of what was spent at a check point.  All is compared: outcomes, the fuel left after them and inside of host calls, and
+the visible state.  Where a stack overflows nothing more of that run is compared, which is counted.
+
+    python -m ci.gates.fuel --modules 100 --budgets 8 --engines wasmtime,wasmtime:none,wasmtime:pulley,wasmtime:winch
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import signal
+import sys
+import time
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from ci.gates.lengths import lengths_plan
+from engine.binary import decode
+from engine.execution.fuel_models import MODELS
+from engine.runtime.store import Config, Store
+from engine.text.printer import print_module
+from generators.profile import PRESETS
+from generators.source import Source
+from harness.cases import fit_profile, make
+from harness.checks.dressing import LARGE, with_actions
+from harness.compare import Differ, Incomparable, Side, compare
+from oracles.adapter import Unavailable, load
+from oracles.adapters.reference import ReferenceSession
+from oracles.outcome import Exhausted, Record, Returned, Trapped
+from oracles.plan import Step
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from engine.execution.fuel import FuelModel
+    from oracles.adapter import Adapter, Description, Session
+    from oracles.outcome import Outcome
+    from oracles.plan import Plan
+
+__all__ = ["Tally", "check_module", "main", "plan_of"]
+
+ENGINES = "wasmtime,wasmtime:none,wasmtime:pulley,wasmtime:winch"
+PRESET = "standard"
+CHUNK = 20
+SHOWN = 20
+LIMIT_S = 60.0  # for one module on one engine
+_METERED = ("instantiate", "call")
+
+
+@dataclass
+class Tally:
+    """What became of the modules on one engine: calls by outcome, and mismatches with the index of the module."""
+
+    modules: int = 0
+    runs: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)  # runs that could not be compared to their end, by reason
+    seen: int = 0  # fuel that was compared: after calls and inside of host calls
+    failures: list[tuple[int, str]] = field(default_factory=list)
+
+    def add(self, other: Tally) -> None:
+        self.modules += other.modules
+        self.runs += other.runs
+        self.outcomes += other.outcomes
+        self.left_out += other.left_out
+        self.seen += other.seen
+        self.failures += other.failures
+
+
+# -- engines
+
+
+@dataclass(frozen=True)
+class Engine:
+    """An engine and the model by which ours counts like it."""
+
+    adapter: Adapter
+    description: Description
+    model: FuelModel
+
+
+@cache
+def engine(oracle_id: str) -> Engine:
+    """Return an engine that counts by a model of ours, or raise Unavailable."""
+    adapter = load(oracle_id)
+    description = adapter.describe()
+    models = {str(model): model for model in MODELS.values()}
+    if description.fuel_model not in models:
+        raise Unavailable(f"{oracle_id} counts fuel by no model: {description.fuel_note}")
+    return Engine(adapter, description, models[description.fuel_model])
+
+
+class _Counting(ReferenceSession):
+    """Our engine, counting by a model; in slices of one unit, ``checked`` is the fuel left at each check point."""
+
+    def __init__(self, plan: Plan, model: FuelModel, sliced: bool = False) -> None:
+        super().__init__(plan, None, model)
+        self.checked: list[int] = []
+        if sliced:
+            self.store = _Noting(self.store.config, self.checked)
+            self.set_fuel(LARGE)
+
+
+class _Noting(Store):
+    """A store that notes what is left each time it gives fuel to execution, a unit at a time."""
+
+    __slots__ = ("checked",)
+
+    def __init__(self, config: Config, checked: list[int]) -> None:
+        super().__init__(config)
+        self.checked = checked
+        self.set_fuel_interval(1)
+
+    def inject(self, fuel: int) -> int:
+        self.checked.append(fuel)
+        return super().inject(fuel)
+
+
+# -- plans
+
+
+def plan_of(seed: int, i: int, description: Description) -> Plan | None:
+    """Return plan ``i`` for an engine, whose host functions look at the fuel; None if there is none."""
+    if i % 2:
+        features = set(description.features)
+        source = Source.fresh("lengths", seed, i)
+        heap, exceptions = "gc" in features and source.chance(60), "exceptions" in features and source.chance(60)
+        return lengths_plan(source, heap=heap, exceptions=exceptions, features=tuple(sorted(features)))
+    made = make(seed, i, PRESET, fit_profile(PRESETS[PRESET], [description])).plan
+    return None if made is None else with_actions(made, dict.fromkeys(made.hosts, ("fuel",)), {})
+
+
+def check_points(plan: Plan, model: FuelModel) -> dict[int, list[int]]:
+    """Return what instantiations and calls have spent at their check points and in all, by step."""
+    found: dict[int, list[int]] = {}
+    session = _Counting(plan, model, sliced=True)
+    try:
+        for n, step in enumerate(plan.steps):
+            session.set_fuel(LARGE)
+            session.checked.clear()
+            outcome, _ = session.run(step)
+            if step.kind in _METERED:
+                found[n] = [LARGE - left for left in (*session.checked, session.fuel())]
+                if isinstance(outcome, Exhausted):
+                    break
+    finally:
+        session.close()
+    return found
+
+
+def with_budgets(plan: Plan, points: dict[int, list[int]], source: Source) -> Plan:
+    """Return the plan with fuel set before each instantiation and call; few instantiations get too little."""
+    steps: list[Step] = []
+    for n, step in enumerate(plan.steps):
+        if step.kind in _METERED:
+            ample = step.kind == "instantiate" and source.chance(70)
+            fuel = LARGE if ample else _budget(points.get(n, [0]), source)
+            steps.append(Step("set_fuel", {"fuel": fuel}))
+        steps.append(step)
+    return replace(plan, steps=tuple(steps))
+
+
+def _budget(points: Sequence[int], source: Source) -> int:
+    kind = source.below(10)
+    if kind == 0:
+        return LARGE
+    if kind < 3:
+        return source.below(max(points[-1], 1) + 3)
+    return max(0, source.choose(points) + source.choose((-1, 0, 1, 1, 2)))
+
+
+# -- comparing
+
+
+def _records(session: Session, plan: Plan) -> tuple[Record, ...]:
+    try:
+        return tuple(Record(n, *session.run(step)) for n, step in enumerate(plan.steps))
+    finally:
+        session.close()
+
+
+def check_module(oracle_id: str, seed: int, i: int, budgets: int) -> Tally:
+    """Return how module ``i`` fared."""
+    tally = Tally(modules=1)
+    other = engine(oracle_id)
+    plan = plan_of(seed, i, other.description)
+    if plan is None:
+        tally.left_out["not generated"] += 1
+        return tally
+    points = check_points(plan, other.model)
+    source = Source.fresh("budgets", seed, i)
+    for _ in range(budgets):
+        tried = with_budgets(plan, points, source)
+        ours = _records(_Counting(tried, other.model), tried)
+        theirs = _records(other.adapter.open(tried), tried)
+        model = str(other.model)
+        comparison = compare(
+            tried,
+            Side("reference", ours, "reference", "", model),
+            Side(oracle_id, theirs, other.description.name, other.description.version, model),
+        )
+        tally.runs += 1
+        verdict = comparison.verdict
+        until = verdict.step if isinstance(verdict, (Differ, Incomparable)) else len(tried.steps)
+        tally.seen += comparison.compared.get("fuel", 0)
+        for step, record in zip(tried.steps[:until], ours, strict=False):
+            if step.kind in _METERED:
+                tally.outcomes[f"{step.kind}: {_word(record.outcome)}"] += 1
+        if isinstance(verdict, Incomparable):
+            tally.left_out[verdict.reason] += 1
+        elif isinstance(verdict, Differ):
+            tally.failures.append((i, _shown(tried, verdict)))
+    return tally
+
+
+def _word(outcome: Outcome) -> str:
+    if isinstance(outcome, Trapped):
+        return f"trap: {outcome.trap}"
+    if isinstance(outcome, Exhausted):
+        return f"out of {outcome.resource}"
+    return "returned" if isinstance(outcome, Returned) else type(outcome).__name__.lower()
+
+
+def _shown(plan: Plan, verdict: Differ) -> str:
+    steps = plan.steps[: verdict.step + 1]
+    fuel = next((s["fuel"] for s in reversed(steps) if s.kind == "set_fuel"), None)
+    calls = [s.get("export", s.kind) for s in steps if s.kind in _METERED]
+    where = f"{calls[-1] if calls else ''} (step {verdict.step}, fuel {fuel})"
+    return f"{verdict.rule} {verdict.what} at {where}: {verdict.left} | {verdict.right}"
+
+
+# -- running
+
+
+class _Late(BaseException):
+    """A module takes too long."""
+
+
+def _interrupt(*_: Any) -> None:
+    raise _Late
+
+
+def check_chunk(oracle_id: str, seed: int, indices: Sequence[int], budgets: int) -> Tally:
+    """Return how some modules fared; what escapes is a failure of the module."""
+    tally = Tally()
+    signal.signal(signal.SIGALRM, _interrupt)
+    for i in indices:
+        signal.setitimer(signal.ITIMER_REAL, LIMIT_S)
+        try:
+            tally.add(check_module(oracle_id, seed, i, budgets))
+        except _Late:
+            tally.left_out[f"no end in {LIMIT_S:g} s"] += 1
+        except Exception as e:  # noqa: BLE001  an engine's fault or ours: either way to be told
+            tally.failures.append((i, f"{type(e).__name__}: {str(e)[:300]}"))
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+    return tally
+
+
+def run(oracle_id: str, options: argparse.Namespace) -> Tally:
+    """Return how all modules fared on one engine, whatever ends the processes that it runs in."""
+    tally = Tally()
+    indices = range(options.start, options.start + options.modules)
+    waiting = [indices[k : k + CHUNK] for k in range(0, len(indices), CHUNK)]
+    start_s = told_s = time.monotonic()
+    while waiting:
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(options.jobs, mp_context=context, max_tasks_per_child=None) as pool:
+            futures = [pool.submit(check_chunk, oracle_id, options.seed, c, options.budgets) for c in waiting]
+            done = 0
+            try:
+                for future in futures:
+                    _take(tally, future.result(), oracle_id, options.seed)
+                    done += 1
+                    if time.monotonic() - told_s > options.progress_s:
+                        told_s = time.monotonic()
+                        rate = tally.modules / (told_s - start_s)
+                        print(f"{oracle_id}: {tally.modules:,} modules, {rate:.1f}/s", file=sys.stderr, flush=True)
+            except BrokenProcessPool:
+                first, *rest = waiting[done:]
+                if len(first) == 1:
+                    _take(tally, Tally(failures=[(first[0], "the process died")]), oracle_id, options.seed)
+                    waiting = rest
+                else:  # one by one
+                    waiting = [*[range(i, i + 1) for i in first], *rest]
+            else:
+                waiting = []
+    return tally
+
+
+def _take(tally: Tally, some: Tally, oracle_id: str, seed: int) -> None:
+    for i, what in some.failures[: max(0, SHOWN - len(tally.failures))]:
+        print(f"{oracle_id} module {i}: {what}  (--engines {oracle_id} --seed {seed} --only {i})", flush=True)
+    tally.add(some)
+
+
+def closing(tallies: dict[str, Tally]) -> Iterator[str]:
+    """Yield what became of calls on each engine, then the line that says how the run went."""
+    for oracle_id, tally in tallies.items():
+        for what, n in sorted(tally.outcomes.items()):
+            yield f"  {oracle_id} {what}: {n:,}"
+        for why, n in sorted(tally.left_out.items()):
+            yield f"  {oracle_id} left out, {why}: {n:,} runs"
+    parts = []
+    for oracle_id, t in tallies.items():
+        calls, out = t.outcomes.total(), sum(n for what, n in t.outcomes.items() if what.endswith("out of fuel"))
+        overflows = sum(n for why, n in t.left_out.items() if "stack" in why)
+        parts.append(
+            f"{oracle_id} {t.modules:,} modules, {t.runs:,} runs, {calls:,} calls compared ({out:,} out of fuel), "
+            f"fuel {t.seen:,} times, {overflows} stack overflows left out, {len(t.failures)} mismatches"
+        )
+    yield "fuel: " + "; ".join(parts)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the gate; the exit status is 1 if anything differs."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0], prog="python -m ci.gates.fuel")
+    parser.add_argument("--modules", type=int, default=100, help="on each engine  [100]")
+    parser.add_argument("--start", type=int, default=0, help="index of the first module  [0]")
+    parser.add_argument("--budgets", type=int, default=8, help="runs of each module  [8]")
+    parser.add_argument("--engines", default=ENGINES, help=f"[{ENGINES}]")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--progress-s", type=float, default=60.0, help="seconds between lines of progress  [60]")
+    parser.add_argument("--only", type=int, metavar="I", help="print one module, check it here")
+    options = parser.parse_args(args)
+    engines = options.engines.split(",")
+    if options.only is not None:
+        return _only(engines, options)
+    tallies = {oracle_id: run(oracle_id, options) for oracle_id in engines}
+    print("\n".join(closing(tallies)))
+    return 1 if any(t.failures for t in tallies.values()) else 0
+
+
+def _only(engines: Sequence[str], options: argparse.Namespace) -> int:
+    failed = False
+    for oracle_id in engines:
+        plan = plan_of(options.seed, options.only, engine(oracle_id).description)
+        if plan is not None:
+            print(*[print_module(decode(wasm)) for wasm in plan.modules.values()], sep="\n")
+        tally = check_module(oracle_id, options.seed, options.only, options.budgets)
+        print(*[what for _, what in tally.failures], *closing({oracle_id: tally}), sep="\n")
+        failed |= bool(tally.failures)
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
