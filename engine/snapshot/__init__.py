@@ -124,7 +124,7 @@ def save(
         store.heap_room = room  # what a pending operand makes is not the store's
     return {
         "format": FORMAT, "version": VERSION, "modules": [*digests], "calls": written, "values": kept, "store": parts,
-        "limits": {name: getattr(store.config, name) for name in _LIMITS} | {"heap_room": room},
+        "limits": {name: getattr(store.config, name) for name in _LIMITS},
         "fuel": {
             "model": _name_of_model(build_of(store.config).fuel_model), "left": store.fuel_left,
             "reserve": store.fuel_reserve, "interval": store.fuel_interval,
@@ -170,13 +170,12 @@ def _restore(
     fields(data, "format", "version", "modules", "limits", "fuel", "store", "calls", "values")
     found = at(".modules", _modules, data["modules"], modules)
     limits = at(".limits", _limits, data["limits"], config)
-    room = limits.pop("heap_room")
     model = at(".fuel.model", _model, data["fuel"], config)
     store = Store(replace(config, fuel_model=model, **limits))  # type: ignore[arg-type]  # each is an integer
-    store.heap_room = room
     names = TypeNames([context.types for _, context in found])
     objects = ObjectReader(store, names, store.config.max_heap_bytes)
     at(".store", StoreReader(store, names, objects, found, hosts, externs, max_items).read, data["store"])
+    store.heap_room = objects.room
     at(".fuel", _set_fuel, store, data["fuel"])
     reader = CallReader(store, objects, max_items)
     calls = at(".calls", named, data["calls"], lambda item: _handle(reader.read(item)))
@@ -206,10 +205,8 @@ def _modules(data: Any, modules: Iterable[Module]) -> list[tuple[Module, Any]]:
 
 def _limits(data: Any, config: Config) -> dict[str, int]:
     """Return limits that are not beyond those of a configuration."""
-    fields(data, *_LIMITS, "heap_room")
-    limits = {name: at(f".{name}", whole, data[name], 0, getattr(config, name)) for name in _LIMITS}
-    limits["heap_room"] = at(".heap_room", whole, data["heap_room"], 0, limits["max_heap_bytes"])
-    return limits
+    fields(data, *_LIMITS)
+    return {name: at(f".{name}", whole, data[name], 0, getattr(config, name)) for name in _LIMITS}
 
 
 def _model(data: Any, config: Config) -> FuelModel:
@@ -228,7 +225,7 @@ def _set_fuel(store: Store, data: Any) -> None:
     left, interval = data["left"], data["interval"]
     store.fuel_left = None if left is None else at(".left", whole, left, _LEAST_FUEL, MAX_FUEL)
     store.fuel_interval = None if interval is None else at(".interval", whole, interval, 1, MAX_FUEL)
-    store.fuel_reserve = at(".reserve", whole, data["reserve"], 0, max(store.fuel_left or 0, 0))
+    store.fuel_reserve = at(".reserve", whole, data["reserve"], 0, MAX_FUEL)
 
 
 def _handle(call: Activation) -> Suspended:

@@ -108,7 +108,7 @@ def _check_complete(i: ModuleInst) -> None:
     wanted: list[Any] = [c.funcs, c.tables, c.mems, c.globals, c.tags, m.elems, m.datas]
     found: list[Any] = [i.funcs, i.tables, i.mems, i.globals, i.tags, i.elems, i.datas]
     if list(map(len, wanted)) != list(map(len, found)):
-        raise SnapshotError("an instantiation that failed half-way")
+        raise SnapshotError("an instantiation that has not ended, or failed")
 
 
 def _runs(refs: list[Any]) -> list[list[Any]]:
