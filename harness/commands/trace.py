@@ -51,11 +51,14 @@ def trace(case: Path, first: int | None, last: int | None) -> int:
             last = first + WINDOW - 1 if first is not None else _length(adapter, found)
         first = first or max(1, last - WINDOW + 1)
         traced = play(adapter, found.plan, first, last, click.echo)
+        around = traced.last
+        if first <= traced.steps < last:
+            around = play(adapter, found.plan, traced.steps, traced.steps, lambda line: None).last
     except ValueError as e:
         raise click.UsageError(f"{case}: {e}") from None
     if traced.steps < first:
         click.echo(f"the plan executes {traced.steps} instructions")
-    for line in traced.last:
+    for line in around:
         click.echo(line)
     if traced.is_cut:
         click.echo(f"there are more: wfuzz trace {case} --from {traced.steps + 1}")
