@@ -148,11 +148,15 @@ class LinkError(WasmError):
 
 
 class Trap(WasmError):
-    """Execution aborted by a rule of the specification (spec: syntax-trap)."""
+    """Execution aborted by a rule of the specification (spec: syntax-trap).
+
+    ``activations`` are those that it has left, innermost first; their frames are the callers of where it happened.
+    """
 
     def __init__(self, kind: TrapKind, detail: str = "", where: Where | None = None) -> None:
         super().__init__(f"{kind.value}: {detail}" if detail else kind.value, where)
         self.kind = kind
+        self.activations: list[Any] = []
 
 
 class UncaughtException(WasmError):

@@ -340,6 +340,7 @@ class Activation:
                 else:
                     raise EngineBug(f"block of kind {kind}")
         except Trap as trap:
+            trap.activations.append(self)
             spent = model.kept(spent, saved, block.cost - block.paid)
             if trap.where is None:
                 trap.where = place(block)

@@ -17,7 +17,7 @@ from engine import errors
 from engine.binary import decode, encode
 from engine.errors import EngineBug, Resource, Trap, UncaughtException, WasmError
 from engine.execution.fuel_models import MODELS, unit_model
-from engine.execution.instantiate import instantiate, resolve
+from engine.execution.instantiate import resolve
 from engine.features import COMPATIBLE, EXECUTED, FEATURES, MVP
 from engine.runtime.instance import FuncInst, HostFunc
 from engine.runtime.store import Config, Store
@@ -167,7 +167,7 @@ class ReferenceSession(CallSession):
         self.instances.pop(step["instance"], None)
         module = self.module(self.binary(step["module"]))
         imports = resolve(module, lambda space, name: self._provided(self.providers(step, space), name))
-        instance = instantiate(self.store, module, imports)
+        instance = self.instantiated(module, imports)
         for externval in instance.exports.values():
             if isinstance(externval, (FuncInst, HostFunc)):
                 self.functions.number(externval, externval)

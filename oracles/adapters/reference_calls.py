@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from engine.errors import Trap
 from engine.execution.calls import invoke
 from engine.execution.driver import Activation, place
+from engine.execution.instantiate import instantiate, steps
 from engine.resume import Finished, HostTrap, Suspended, Yielded, call_resumable
 from engine.runtime.instance import FuncInst, HostFunc
 from engine.types import FuncType
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from engine.errors import Where
-    from engine.runtime.instance import Caller
+    from engine.module import Module
+    from engine.runtime.instance import Caller, ExternVal, ModuleInst
     from engine.runtime.store import Store
     from oracles.adapter import Answer
     from oracles.plan import Plan, Step
@@ -79,13 +81,10 @@ class CallSession(StateSession):
             done = call_resumable(self.store, func, *args)
             assert isinstance(done, Finished)
             return done.results
-        activation = Activation(self.store, func, args, resumable=True)
         try:
-            return self._go_on(Yielded(activation))
+            return self._go_on(Yielded(Activation(self.store, func, args, resumable=True)))
         except Trap as trap:
-            origin = placed(trap.where)
-            self.frames = [] if origin is None else [list(origin)]
-            self._add_frames(activation)
+            self._begin_frames(trap)
             raise
 
     def _go_on(self, stopped: Suspended) -> Sequence[Any]:
@@ -107,6 +106,37 @@ class CallSession(StateSession):
                 if isinstance(reached, HostTrap) and _is_trap(reached.host_error):
                     self._add_frames(reached.activation)
                 raise reached.into_error()
+
+    def instantiated(self, module: Module, imports: Sequence[ExternVal]) -> ModuleInst:
+        """Instantiate, pausing where the plan says so.
+
+        A start function that ends by calling the host in its place leaves nothing to go on with, so host functions
+        pause on the spot.
+        """
+        if not (self.sliced or self.shown_frames):
+            return instantiate(self.store, module, imports)
+        going = steps(self.store, module, imports)
+        try:
+            while True:
+                stopped = next(going)
+                if stopped.error is not None:
+                    if stopped.activation is not None and _is_trap(stopped.error):
+                        self._add_frames(stopped.activation)
+                    raise stopped.error
+                self.pause("fuel")
+        except StopIteration as end:
+            instance: ModuleInst = end.value
+            return instance
+        except Trap as trap:
+            self._begin_frames(trap)
+            raise
+
+    def _begin_frames(self, trap: Trap) -> None:
+        """Note where the frames of a trap stand, in the activation that it was in."""
+        origin = placed(trap.where)
+        self.frames = [] if origin is None else [list(origin)]
+        for activation in trap.activations:
+            self._add_frames(activation)
 
     def _add_frames(self, activation: Activation) -> None:
         """Add where the frames of an activation stand to those of the trap, outermost last."""

@@ -224,7 +224,7 @@ class WasmtimeAdapter:
             nan=("module", "none") if variant == "winch" else ("engine", "module", "none"),
             text=True,
             fuel=True,
-            can=(*Description.can, "frames") if variant == "none" else Description.can,
+            can=(*Description.can, "frames") if variant in ("none", "winch") else Description.can,
             fuel_model=fuel_model,
             fuel_note=fuel_note,
             python=platform.python_version(),
