@@ -212,7 +212,10 @@ def _taken(cursor: Cursor, ins: In) -> int:
         return _TAKEN.get(row.control, 0)
     if Region.LOCAL in row.reads | row.writes:
         return int(Region.LOCAL in row.writes)
-    return len(row.arrow(func.module.context, ins.imms).pops)
+    context = func.module.context
+    if row.control is Control.TAIL_CALL:  # whose type is that of a return, too
+        context = context.function(func.functype, func.code.locals)
+    return len(row.arrow(context, ins.imms).pops)
 
 
 def _event(event: Any) -> str:
