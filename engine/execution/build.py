@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
+from engine.execution.bulk_rules import BULK_RULES
 from engine.execution.call_rules import CALL_RULES
 from engine.execution.control_rules import CONTROL_RULES
 from engine.execution.exception_rules import EXCEPTION_RULES
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT", "RULES", "Build", "build_of"]
 
-RULES: dict[str, Rule] = VALUE_RULES | CONTROL_RULES | CALL_RULES | EXCEPTION_RULES
+RULES: dict[str, Rule] = VALUE_RULES | BULK_RULES | CONTROL_RULES | CALL_RULES | EXCEPTION_RULES
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,7 +25,9 @@ from engine.execution.frame import (
     TAIL_INDIRECT,
     THROW,
     UNREACHABLE,
+    WEIGH,
     Block,
+    Charge,
     Registers,
     lowered,
 )
@@ -325,6 +327,9 @@ class Activation:
                     raise block.test()
                 elif kind == LAZY:
                     block.code.lowering.extend(block)
+                elif kind == WEIGH:
+                    cost = block.test(R)
+                    block = Charge(block, *model.weighed(cost), cost)
                 elif kind == STOP:
                     block = block.next
                     event = debugger.stop(self, block, R)
@@ -377,5 +382,5 @@ class Activation:
         return budget, UNMETERED if budget is None else budget - self.store.fuel_reserve
 
     def _pause(self, block: Block, R: Registers) -> None:
-        self.frames.append((block, R))
+        self.frames.append((block.weigh if type(block) is Charge else block, R))
         self.paid = block.paid

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BR_TABLE", "BULK", "CALL", "CALL_INDIRECT", "HOST", "IF", "IF_REGISTER", "JUMP", "LAZY", "NOTHING", "RETURN",
-    "RETURN_ONE", "STOP", "TAIL_CALL", "TAIL_INDIRECT", "THROW", "UNREACHABLE", "Block", "Clause", "Frame", "Handlers",
-    "Label", "Lowered", "Registers", "lowered",
+    "RETURN_ONE", "STOP", "TAIL_CALL", "TAIL_INDIRECT", "THROW", "UNREACHABLE", "WEIGH", "Block", "Charge", "Clause",
+    "Frame", "Handlers", "Label", "Lowered", "Registers", "lowered",
 ]  # fmt: skip
 
 Registers = list[Any]
@@ -45,6 +45,7 @@ THROW = 12  # ``test`` gives the exception or traps; to where the ``handlers`` s
 UNREACHABLE = 13  # ``test`` makes the trap
 LAZY = 14  # not lowered yet: ``test`` is the innermost label and the symbolic stack at its start
 STOP = 15  # to ``next``, one instruction, unless the debugger wants a pause before it; in builds for debugging
+WEIGH = 16  # ``test`` gives what pieces of a bulk operator cost, or traps; to ``next`` by way of a ``Charge``
 
 
 class Block:
@@ -81,6 +82,23 @@ class Block:
 
     def __repr__(self) -> str:
         return f"<block {self.number} of {self.code.func!r}>"
+
+
+class Charge(Block):
+    """What a block of kind WEIGH leads to, made anew each time: the cost of the pieces, then the operator itself.
+
+    A call that pauses before it stands at ``weigh``, from where it is made again.
+    """
+
+    __slots__ = ("weigh",)
+
+    def __init__(self, weigh: Block, paid: int, need: int, cost: int) -> None:
+        self.weigh = weigh
+        self.code, self.number, self.offset = weigh.code, weigh.number, weigh.offset
+        self.paid, self.need, self.cost = paid, need, cost
+        self.body = [weigh.args]
+        self.kind = JUMP
+        self.next = weigh.next
 
 
 class Lowered:

@@ -47,7 +47,7 @@ class Bulk(Enum):
 
     FLAT = "not at all"
     AFTER = "once the operator has succeeded"
-    BEFORE = "once its bounds have been checked, before it does anything; too little fuel charges nothing"
+    BEFORE = "before it does anything; where the whole block must fit, once its bounds have been checked"
 
 
 class Refund(Enum):
@@ -101,6 +101,10 @@ class FuelModel:
         if start not in self.checks:
             return paid, 0
         return paid, -1 if self.check is Check.FITS else paid + 1
+
+    def weighed(self, cost: int) -> tuple[int, int]:
+        """Return what is paid before the check of an operator whose pieces cost so much, and the fuel it wants."""
+        return (0, cost) if self.check is Check.FITS else (cost, cost + 1)
 
     def kept(self, spent: int, saved: int, charged: int) -> int:
         """Return what stays spent after a trap.

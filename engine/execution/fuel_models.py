@@ -76,9 +76,25 @@ _WASMTIME_50_WINCH = FuelModel(
     pieces=_each, bulk=Bulk.FLAT, refund=Refund.BLOCK, splits=_BASIC_BLOCKS, startup=_STARTUP,
 )  # fmt: skip
 
+# -- wasmi
+
+_PIECES = {"byte": 1, "page": 1 << 16, "element": 4}  # bytes of each; a reference takes four
+
+
+def _by_64_bytes(row: Instr, n: int) -> int:
+    assert row.bulk is not None
+    return n * _PIECES[row.bulk.unit] // 64
+
+
+# The rules of wasmi 2 (what a charge is, where it is made, what growing and copying cost), over the cost of operators:
+# what wasmi counts are the instructions of its own code, which depend on its optimiser.
+_WASMI = FuelModel(
+    "wasmi", 2, "", flat=_one, check=Check.FITS, checks=frozenset(Start), pieces=_by_64_bytes, bulk=Bulk.BEFORE,
+)  # fmt: skip
+
 MODELS: dict[tuple[str, int, str], FuelModel] = {
     (model.name, model.version, model.variant): model
-    for model in (UNIT, unit_model(None), _WASMTIME_50, _WASMTIME_50_WINCH)
+    for model in (UNIT, unit_model(None), _WASMTIME_50, _WASMTIME_50_WINCH, _WASMI)
 }
 
 

@@ -27,12 +27,14 @@ from engine.types import Arrow, NumType
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from engine.execution.frame import Registers
     from engine.execution.fuel import FuelModel
     from engine.execution.lower import Lowering
     from engine.instructions.model import Instr
 
 __all__ = [
-    "ALL_REGISTERS", "ANYTHING", "BITS", "TRAPS", "VALUE_RULES", "Plan", "Rule", "plan", "run_of",
+    "ALL_REGISTERS", "ANYTHING", "BITS", "TRAPS", "VALUE_RULES", "Plan", "Rule", "bulk_effect", "general", "plan",
+    "run_of",
 ]  # fmt: skip
 
 Rule = Callable[["Lowering", "Plan", tuple[Any, ...], int], None]
@@ -83,8 +85,8 @@ class Plan:
 def plan(row: Instr, rules: Mapping[str, Rule], inline: bool, fuel_model: FuelModel) -> Plan | None:
     """Return how ``row`` is lowered, None where no rule can; ``inline`` allows what knows its semantics."""
     name = _rule_name(row, inline)
-    if name == "bulk" and fuel_model.bulk is Bulk.FLAT:
-        name = "general"
+    if name == "bulk":
+        name = _BULK[fuel_model.bulk]
     if name not in rules:
         return None
     rule = rules[name]
@@ -102,6 +104,7 @@ def plan(row: Instr, rules: Mapping[str, Rule], inline: bool, fuel_model: FuelMo
     return out
 
 
+_BULK = {Bulk.FLAT: "general", Bulk.AFTER: "bulk", Bulk.BEFORE: "weighed"}
 _BY_RUN = {
     local_get: "local.get", local_set: "local.set", local_tee: "local.tee", global_get: "global.get",
     global_set: "global.set",
@@ -382,13 +385,7 @@ def bulk(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
     entries = st[len(st) - n :]
     del st[len(st) - n :]
     d = low.nl + len(st)
-    made = _call(low, p, imms, offset, entries)
-    if made is None:
-        effect = closures.located(closures.many(run_of(low, p, imms), [low.closure(e) for e in entries]), offset)
-        if pushes:
-            effect = closures.scatter(d, 1, effect)
-    else:
-        effect = made[0](d if pushes else VALUE, *made[1:])
+    effect = bulk_effect(low, p, imms, offset, entries, d if pushes else None)
     static = model.unchecked is not None and 0 <= low.length() <= model.unchecked
     grows = bool(pushes) and isinstance(pushes[0], NumType)
     refused = (1 << pushes[0].bits) - 1 if grows and not static else None
@@ -404,6 +401,18 @@ def bulk(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
     here.other = low.finish(JUMP, offset).next = low.block(low.pc)
     low.begin(here.other)
     low.results(len(pushes))
+
+
+def bulk_effect(
+    low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int, entries: list[Any], d: int | None
+) -> Callable[[Registers], Any]:
+    """Return the closure that runs a bulk operator on operands in registers; its result, if any, goes to ``d``."""
+    made = _call(low, p, imms, offset, entries)
+    if made is not None:
+        effect: Callable[[Registers], Any] = made[0](VALUE if d is None else d, *made[1:])
+        return effect
+    effect = closures.located(closures.many(run_of(low, p, imms), [low.closure(e) for e in entries]), offset)
+    return effect if d is None else closures.scatter(d, 1, effect)
 
 
 # fmt: off

@@ -57,6 +57,11 @@ class MemInst:
         """The current size in pages of the memory's own page size."""
         return len(self.data) >> self.type.page_bits
 
+    def has_room(self, delta: int) -> bool:
+        """Tell whether the declared maximum and the budget allow so many more pages."""
+        new, declared = self.size_pages + delta, self.type.limits.max
+        return new <= self.limit_pages and (declared is None or new <= declared)
+
     def grow(self, delta: int) -> int:
         """Grow by ``delta`` pages and return the old size in pages, or -1 if refused.
 
@@ -65,7 +70,7 @@ class MemInst:
         """
         old, declared = self.size_pages, self.type.limits.max
         new = old + delta
-        if new > self.limit_pages or (declared is not None and new > declared):
+        if not self.has_room(delta):
             return -1
         if delta == 0:
             return old

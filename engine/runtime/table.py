@@ -55,6 +55,11 @@ class TableInst:
         self._check(i, 1)
         self.elems[i] = r
 
+    def has_room(self, n: int) -> bool:
+        """Tell whether the declared maximum and the budget allow so many more elements."""
+        new, declared = len(self.elems) + n, self.type.limits.max
+        return new <= self.limit and (declared is None or new <= declared)
+
     def grow(self, n: int, r: Any) -> int:
         """Append ``n`` times ``r`` and return the old size, or -1 if refused, when nothing has changed.
 
@@ -62,7 +67,7 @@ class TableInst:
         """
         old, declared = len(self.elems), self.type.limits.max
         new = old + n
-        if new > self.limit or (declared is not None and new > declared):
+        if not self.has_room(n):
             return -1
         try:
             self.elems += [r] * n
