@@ -2,9 +2,9 @@
 
 Half of the modules come from the generator, half from ``ci.gates.lengths``, whose bodies are full of bulk operators.
 Each module first runs on our engine alone, in slices of one unit, which shows where fuel is checked.  Then it runs on
-both engines some times, each instantiation and call with a budget of its own: more than enough, random, or within two
-of what was spent at a check point.  All is compared: outcomes, the fuel left after them and inside of host calls, and
-the visible state.  Where a stack overflows nothing more of that run is compared, which is counted.
+both engines some times in one store, each instantiation and call with a budget of its own: more than enough, random, or
+within two of what was spent at a check point.  All is compared: outcomes, the fuel left after them and inside of host
+calls, and the visible state.  Where a stack overflows nothing more of that run is compared, which is counted.
 
     python -m ci.gates.fuel --modules 100 --budgets 8 --engines wasmtime,wasmtime:none,wasmtime:pulley,wasmtime:winch
 """
@@ -35,7 +35,7 @@ from harness.checks.dressing import LARGE, with_actions
 from harness.compare import Differ, Incomparable, Side, compare
 from oracles.adapter import Unavailable, load
 from oracles.adapters.reference import ReferenceSession
-from oracles.outcome import Exhausted, Record, Returned, Trapped
+from oracles.outcome import Blocked, Exhausted, Record, Rejected, Returned, Trapped
 from oracles.plan import Step
 
 if TYPE_CHECKING:
@@ -60,16 +60,16 @@ _METERED = ("instantiate", "call")
 class Tally:
     """What became of the modules on one engine: calls by outcome, and mismatches with the index of the module."""
 
-    modules: int = 0
-    runs: int = 0
+    modules: int = 0  # of which anything could be compared
+    tried: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
-    left_out: Counter[str] = field(default_factory=Counter)  # runs that could not be compared to their end, by reason
+    left_out: Counter[str] = field(default_factory=Counter)  # modules not compared to their end, by reason
     seen: int = 0  # fuel that was compared: after calls and inside of host calls
     failures: list[tuple[int, str]] = field(default_factory=list)
 
     def add(self, other: Tally) -> None:
         self.modules += other.modules
-        self.runs += other.runs
+        self.tried += other.tried
         self.outcomes += other.outcomes
         self.left_out += other.left_out
         self.seen += other.seen
@@ -135,7 +135,10 @@ def plan_of(seed: int, i: int, description: Description) -> Plan | None:
         source = Source.fresh("lengths", seed, i)
         heap, exceptions = "gc" in features and source.chance(60), "exceptions" in features and source.chance(60)
         return lengths_plan(source, heap=heap, exceptions=exceptions, features=tuple(sorted(features)))
-    made = make(seed, i, PRESET, fit_profile(PRESETS[PRESET], [description])).plan
+    profile = fit_profile(PRESETS[PRESET], [description])
+    if "externref" not in description.types:
+        profile = replace(profile, reference_percent=0)
+    made = make(seed, i, PRESET, profile).plan
     return None if made is None else with_actions(made, dict.fromkeys(made.hosts, ("fuel",)), {})
 
 
@@ -157,25 +160,27 @@ def check_points(plan: Plan, model: FuelModel) -> dict[int, list[int]]:
     return found
 
 
-def with_budgets(plan: Plan, points: dict[int, list[int]], source: Source) -> Plan:
-    """Return the plan with fuel set before each instantiation and call; few instantiations get too little."""
+def with_budgets(plan: Plan, points: dict[int, list[int]], source: Source, runs: int) -> Plan:
+    """Return the plan so many times over, on fresh instances, with fuel set before each instantiation and call."""
     steps: list[Step] = []
-    for n, step in enumerate(plan.steps):
-        if step.kind in _METERED:
-            ample = step.kind == "instantiate" and source.chance(70)
-            fuel = LARGE if ample else _budget(points.get(n, [0]), source)
-            steps.append(Step("set_fuel", {"fuel": fuel}))
-        steps.append(step)
+    for _ in range(runs):
+        for n, step in enumerate(plan.steps):
+            if step.kind in _METERED:
+                ample = step.kind == "instantiate" and source.chance(85)
+                fuel = LARGE if ample else _budget(points.get(n, [0]), source)
+                steps.append(Step("set_fuel", {"fuel": fuel}))
+            steps.append(step)
     return replace(plan, steps=tuple(steps))
 
 
 def _budget(points: Sequence[int], source: Source) -> int:
-    kind = source.below(10)
-    if kind == 0:
+    kind = source.below(20)
+    if kind < 7:
         return LARGE
-    if kind < 3:
+    if kind < 9:
         return source.below(max(points[-1], 1) + 3)
-    return max(0, source.choose(points) + source.choose((-1, 0, 1, 1, 2)))
+    point = points[-1] if kind < 14 else source.choose(points)
+    return max(0, point + source.choose((-1, 0, 1, 1, 2)))
 
 
 # -- comparing
@@ -190,35 +195,30 @@ def _records(session: Session, plan: Plan) -> tuple[Record, ...]:
 
 def check_module(oracle_id: str, seed: int, i: int, budgets: int) -> Tally:
     """Return how module ``i`` fared."""
-    tally = Tally(modules=1)
+    tally = Tally()
     other = engine(oracle_id)
     plan = plan_of(seed, i, other.description)
     if plan is None:
         tally.left_out["not generated"] += 1
         return tally
     points = check_points(plan, other.model)
-    source = Source.fresh("budgets", seed, i)
-    for _ in range(budgets):
-        tried = with_budgets(plan, points, source)
-        ours = _records(_Counting(tried, other.model), tried)
-        theirs = _records(other.adapter.open(tried), tried)
-        model = str(other.model)
-        comparison = compare(
-            tried,
-            Side("reference", ours, "reference", "", model),
-            Side(oracle_id, theirs, other.description.name, other.description.version, model),
-        )
-        tally.runs += 1
-        verdict = comparison.verdict
-        until = verdict.step if isinstance(verdict, (Differ, Incomparable)) else len(tried.steps)
-        tally.seen += comparison.compared.get("fuel", 0)
-        for step, record in zip(tried.steps[:until], ours, strict=False):
-            if step.kind in _METERED:
-                tally.outcomes[f"{step.kind}: {_word(record.outcome)}"] += 1
-        if isinstance(verdict, Incomparable):
-            tally.left_out[verdict.reason] += 1
-        elif isinstance(verdict, Differ):
-            tally.failures.append((i, _shown(tried, verdict)))
+    tried = with_budgets(plan, points, Source.fresh("budgets", seed, i), budgets)
+    ours = _records(_Counting(tried, other.model), tried)
+    theirs = _records(other.adapter.open(tried), tried)
+    model, d = str(other.model), other.description
+    sides = Side("reference", ours, "reference", "", model), Side(oracle_id, theirs, d.name, d.version, model)
+    comparison = compare(tried, *sides)
+    verdict = comparison.verdict
+    until = verdict.step if isinstance(verdict, (Differ, Incomparable)) else len(tried.steps)
+    tally.seen += comparison.compared.get("fuel", 0)
+    for step, record in zip(tried.steps[:until], ours, strict=False):
+        if step.kind in _METERED and not isinstance(record.outcome, (Blocked, Rejected)):
+            tally.outcomes[f"{step.kind}: {_word(record.outcome)}"] += 1
+    tally.modules = int(tally.outcomes.total() > 0)
+    if isinstance(verdict, Incomparable):
+        tally.left_out[verdict.reason.partition(":")[0] if "unsupported" in verdict.reason else verdict.reason] += 1
+    elif isinstance(verdict, Differ):
+        tally.failures.append((i, _shown(tried, verdict)))
     return tally
 
 
@@ -254,6 +254,7 @@ def check_chunk(oracle_id: str, seed: int, indices: Sequence[int], budgets: int)
     tally = Tally()
     signal.signal(signal.SIGALRM, _interrupt)
     for i in indices:
+        tally.tried += 1
         signal.setitimer(signal.ITIMER_REAL, LIMIT_S)
         try:
             tally.add(check_module(oracle_id, seed, i, budgets))
@@ -283,8 +284,8 @@ def run(oracle_id: str, options: argparse.Namespace) -> Tally:
                     done += 1
                     if time.monotonic() - told_s > options.progress_s:
                         told_s = time.monotonic()
-                        rate = tally.modules / (told_s - start_s)
-                        print(f"{oracle_id}: {tally.modules:,} modules, {rate:.1f}/s", file=sys.stderr, flush=True)
+                        rate = tally.tried / (told_s - start_s)
+                        print(f"{oracle_id}: {tally.tried:,} modules, {rate:.1f}/s", file=sys.stderr, flush=True)
             except BrokenProcessPool:
                 first, *rest = waiting[done:]
                 if len(first) == 1:
@@ -309,14 +310,14 @@ def closing(tallies: dict[str, Tally]) -> Iterator[str]:
         for what, n in sorted(tally.outcomes.items()):
             yield f"  {oracle_id} {what}: {n:,}"
         for why, n in sorted(tally.left_out.items()):
-            yield f"  {oracle_id} left out, {why}: {n:,} runs"
+            yield f"  {oracle_id} left out, {why}: {n:,} modules"
     parts = []
     for oracle_id, t in tallies.items():
         calls, out = t.outcomes.total(), sum(n for what, n in t.outcomes.items() if what.endswith("out of fuel"))
         overflows = sum(n for why, n in t.left_out.items() if "stack" in why)
         parts.append(
-            f"{oracle_id} {t.modules:,} modules, {t.runs:,} runs, {calls:,} calls compared ({out:,} out of fuel), "
-            f"fuel {t.seen:,} times, {overflows} stack overflows left out, {len(t.failures)} mismatches"
+            f"{oracle_id} {t.modules:,} modules of {t.tried:,}, {calls:,} calls ({out:,} out of fuel), "
+            f"fuel {t.seen:,} times, {overflows:,} ended by stack overflows, {len(t.failures)} mismatches"
         )
     yield "fuel: " + "; ".join(parts)
 

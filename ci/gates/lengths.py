@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from engine.binary import encode
 from engine.text.parser import parse
-from oracles.plan import HOST, HostFunc, Plan, Step
+from oracles.plan import HOST, HostFunc, Limits, Plan, Step
 
 if TYPE_CHECKING:
     from generators.source import Source
@@ -260,13 +260,14 @@ class _Writer:
         heap = HEAP_TYPES if self.heap else ""
         tag = "(tag $t (param i32))" if self.exceptions else ""
         throws = "(if (local.get 0) (then (throw $t (local.get 1))))" if self.exceptions else ""
+        copy = "(global.get $same)" if self.heap else "(i32.sub (i32.const 9) (i32.const 3))"
         return f"""(module
 (import "{HOST}" "given" (func $host (param i32)))
 {tag}
-(memory (export "memory") {self.source.choose(("1 5", "1", "2 160"))})
-(table $few (export "few") 300 {TABLE} funcref) (table $fixed 12 12 funcref)
+(memory (export "memory") {self.source.choose(("1 5", "2 3", "1 160"))})
+(table $few 300 {TABLE} funcref) (table $fixed 12 12 funcref)
 (global $same i32 (i32.const {self.source.choose(SIZES)})) (global $var (mut i32) (i32.const 3))
-(global $sum i32 (i32.add (i32.const 2) (i32.const 3))) (global $copy i32 (global.get $same))
+(global $sum i32 (i32.add (i32.const 2) (i32.const 3))) (global $copy i32 {copy})
 (global $given i32 (i32.const 200))
 (data $bytes "{"0123456789" * 14}") (elem $funcs func $same $same $same) {heap}
 (func $same (param i32) (result i32) (call $host (local.get 0)) (local.get 0))
@@ -288,4 +289,4 @@ def lengths_plan(source: Source, *, heap: bool, exceptions: bool, features: tupl
             args = [("i32", f"{a:08x}"), ("i32", f"{source.below(4):08x}")]
             steps += [Step("call", {"instance": "m", "export": f"f{i}", "args": args}), Step("observe", {})]
     hosts = {"given": HostFunc(("i32",), (), (("record",), ("fuel",)))}
-    return Plan(tuple(steps), {"m": wasm}, hosts=hosts, features=features, nan="none")
+    return Plan(tuple(steps), {"m": wasm}, hosts=hosts, limits=Limits(memory_pages=200), features=features, nan="none")
