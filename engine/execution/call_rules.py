@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from engine.errors import Trap, TrapKind
 from engine.execution import closures
-from engine.execution.frame import CALL, CALL_INDIRECT, HOST, NOTHING, TAIL_CALL, TAIL_INDIRECT, Registers, lowered
+from engine.execution.frame import (
+    CALL,
+    CALL_INDIRECT,
+    HOST,
+    KEEP,
+    NOTHING,
+    TAIL_CALL,
+    TAIL_INDIRECT,
+    Registers,
+    lowered,
+)
 from engine.execution.fuel import Start
 from engine.execution.rules import ALL_REGISTERS, ANYTHING, BITS, TRAPS
 from engine.matching import matches_heap
@@ -29,6 +39,7 @@ PLAIN = Start.PLAIN
 
 def call(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
     """Call a function known now."""
+    _keep(low, offset, by_reference=False)
     func = low.module.funcs[imms[0]]
     n, m = len(func.functype.params), len(func.functype.results)
     _leave_behind(low, n, m)
@@ -44,6 +55,17 @@ def call(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
         here = low.comes_back(CALL, offset, m, PLAIN)
         here.callee = code
     here.args = args
+
+
+def _keep(low: Lowering, offset: int, *, by_reference: bool) -> None:
+    """Have the frame keep its counter over the call at hand, if the fuel model does."""
+    is_caught = low.labels[-1].handlers is not None
+    if low.build.fuel_model.keeps(by_reference, is_caught):
+        low.settle()
+        here = low.finish(KEEP, offset)
+        here.test = by_reference
+        here.next = low.block(low.pc - 1)
+        low.begin(here.next)
 
 
 def _leave_behind(low: Lowering, n: int, m: int) -> None:
@@ -73,6 +95,7 @@ def call_indirect(
     low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int, resolve: Resolve = resolve
 ) -> None:  # fmt: skip
     """Call the function that ``resolve`` finds in a table."""
+    _keep(low, offset, by_reference=False)
     test = _found_in_table(low, imms, resolve)
     functype = low.context.functype(imms[0])
     _call_found(low, test, len(functype.params), len(functype.results), offset)
@@ -93,6 +116,7 @@ def _certain(low: Lowering, entry: Any) -> Any:
 
 def call_ref(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
     """Call the function that a reference points to."""
+    _keep(low, offset, by_reference=True)
     test = _referred_to(low)
     functype = low.context.functype(imms[0])
     _call_found(low, test, len(functype.params), len(functype.results), offset)

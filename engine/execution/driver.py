@@ -17,7 +17,9 @@ from engine.execution.frame import (
     IF,
     IF_REGISTER,
     JUMP,
+    KEEP,
     LAZY,
+    RESTORE,
     RETURN,
     RETURN_ONE,
     STOP,
@@ -28,7 +30,9 @@ from engine.execution.frame import (
     WEIGH,
     Block,
     Charge,
+    Kept,
     Registers,
+    Restored,
     lowered,
 )
 from engine.execution.lower import lower
@@ -80,7 +84,7 @@ def _handle(frames: Frames, block: Block, R: Registers, exn: ExnInst, thrown: Un
                 if wanted is None or wanted is tag:
                     vs = take(exn)
                     R[dest : dest + len(vs)] = vs
-                    return target, R
+                    return Restored(block, target) if type(block) is Kept else target, R
             handlers = handlers.outer
         if not frames:
             raise (thrown or UncaughtException(tag, exn.values)).at(where)
@@ -258,7 +262,7 @@ class Activation:
                         except Exception as error:
                             if debugger is not None:
                                 debugger.host_failed(self, error, block, R)
-                            if self.resumable and (frames or type(block) is Block):
+                            if self.resumable and (frames or type(block) is not _HostTail):
                                 self.failed = func, error
                                 frames.append((block, R))
                             raise
@@ -330,6 +334,15 @@ class Activation:
                 elif kind == WEIGH:
                     cost = block.test(R)
                     block = Charge(block, *model.weighed(cost), cost)
+                elif kind == KEEP:
+                    kept, is_lost = limit - spent, block.test
+                    block = Kept(block.next, kept, is_lost)
+                    if is_lost:
+                        spent = saved
+                elif kind == RESTORE:
+                    kept = block.kept  # type: ignore[attr-defined]  # a Restored
+                    spent = 0 if budget is None else int(limit - kept)
+                    block = block.next
                 elif kind == STOP:
                     block = block.next
                     event = debugger.stop(self, block, R)

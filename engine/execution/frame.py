@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from engine.runtime.tag import TagInst
 
 __all__ = [
-    "BR_TABLE", "BULK", "CALL", "CALL_INDIRECT", "HOST", "IF", "IF_REGISTER", "JUMP", "LAZY", "NOTHING", "RETURN",
-    "RETURN_ONE", "STOP", "TAIL_CALL", "TAIL_INDIRECT", "THROW", "UNREACHABLE", "WEIGH", "Block", "Charge", "Clause",
-    "Frame", "Handlers", "Label", "Lowered", "Registers", "lowered",
+    "BR_TABLE", "BULK", "CALL", "CALL_INDIRECT", "HOST", "IF", "IF_REGISTER", "JUMP", "KEEP", "LAZY", "NOTHING",
+    "RESTORE", "RETURN", "RETURN_ONE", "STOP", "TAIL_CALL", "TAIL_INDIRECT", "THROW", "UNREACHABLE", "WEIGH", "Block",
+    "Charge", "Clause", "Frame", "Handlers", "Kept", "Label", "Lowered", "Registers", "Restored", "lowered",
 ]  # fmt: skip
 
 Registers = list[Any]
@@ -46,6 +46,8 @@ UNREACHABLE = 13  # ``test`` makes the trap
 LAZY = 14  # not lowered yet: ``test`` is the innermost label and the symbolic stack at its start
 STOP = 15  # to ``next``, one instruction, unless the debugger wants a pause before it; in builds for debugging
 WEIGH = 16  # ``test`` gives what pieces of a bulk operator cost, or traps; to ``next`` by way of a ``Charge``
+KEEP = 17  # to ``next`` as a ``Kept``; if ``test``, what was spent since the last save point is not seen by the callee
+RESTORE = 18  # to ``next``, with the counter as it was before a call
 
 
 class Block:
@@ -99,6 +101,38 @@ class Charge(Block):
         self.body = [weigh.args]
         self.kind = JUMP
         self.next = weigh.next
+
+
+class Kept(Block):
+    """A call that keeps the counter of its frame, for a model whose frames do not read it back, made anew each time.
+
+    ``kept`` is how much less than the limit was spent.  It is read back where an exception is caught, or also where the
+    call returns: then what the callee spent ``is_lost``.
+    """
+
+    __slots__ = ("kept",)
+
+    def __init__(self, call: Block, kept: float, is_lost: bool) -> None:
+        for name in Block.__slots__:
+            if hasattr(call, name):
+                setattr(self, name, getattr(call, name))
+        self.kept = kept
+        if is_lost:
+            self.next = Restored(self, call.next)
+
+
+class Restored(Block):
+    """What gives a frame back the counter that a call of it kept."""
+
+    __slots__ = ("kept",)
+
+    def __init__(self, call: Kept, target: Block) -> None:
+        self.code, self.number, self.offset = call.code, target.number, call.offset
+        self.paid = self.need = self.cost = 0
+        self.body = []
+        self.kind = RESTORE
+        self.kept = call.kept
+        self.next = target
 
 
 class Lowered:

@@ -70,8 +70,9 @@ class FuelModel:
     control comes to a block by one of ``checks``.  ``pieces`` is what that many pieces of a bulk operator cost; where
     ``unchecked`` is set, a length that is a constant when the body is translated (``constness.py``) and at most that is
     charged, even if growth is refused, and not checked.  Blocks end at the controls in ``splits`` even where nothing
-    branches.  ``startup`` tells what it costs to instantiate a module, beside its start function: nothing where it is
-    not set (``startup.py``).
+    branches.  Where it ``forgets``, the counter of a frame is neither saved before nor read back after a call by
+    reference, and is not read back where an exception of a callee is caught.  ``startup`` tells what it costs to
+    instantiate a module, beside its start function: nothing where it is not set (``startup.py``).
     """
 
     name: str
@@ -86,7 +87,15 @@ class FuelModel:
     unchecked: int | None = None
     refund: Refund = Refund.NOTHING
     splits: frozenset[Control] = frozenset()
+    forgets: bool = False
     startup: Callable[[Module, Context], Startup | None] | None = None
+
+    def keeps(self, by_reference: bool, is_caught: bool) -> bool:
+        """Tell whether a call has its frame keep the counter.
+
+        ``is_caught`` where an exception of the callee may come to a handler of this frame.
+        """
+        return self.forgets and (by_reference or is_caught)
 
     def __str__(self) -> str:
         version = f" {self.version}" if self.version else ""

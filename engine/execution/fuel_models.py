@@ -76,6 +76,20 @@ _WASMTIME_50_WINCH = FuelModel(
     pieces=_each, bulk=Bulk.FLAT, refund=Refund.BLOCK, splits=_BASIC_BLOCKS, startup=_STARTUP,
 )  # fmt: skip
 
+# Before 49, units of bulk operators are paid and checked before, those of memory.grow only checked.
+
+
+def _but_pages(row: Instr, n: int) -> int:
+    assert row.bulk is not None
+    return 0 if row.bulk.unit == "page" else n
+
+
+_WASMTIME_48 = FuelModel(
+    "wasmtime", 48, "", flat=_one, entry=1, check=Check.REMAINS, checks=frozenset({Start.ENTRY, Start.LOOP}),
+    pieces=_but_pages, bulk=Bulk.BEFORE, unchecked=128, refund=Refund.SAVED, forgets=True,
+    startup=StartupFunctions(_one, before=True, loses_end=True),
+)  # fmt: skip
+
 # -- wasmi
 
 _PIECES = {"byte": 1, "page": 1 << 16, "element": 4}  # bytes of each; a reference takes four
@@ -94,7 +108,7 @@ _WASMI = FuelModel(
 
 MODELS: dict[tuple[str, int, str], FuelModel] = {
     (model.name, model.version, model.variant): model
-    for model in (UNIT, unit_model(None), _WASMTIME_50, _WASMTIME_50_WINCH, _WASMI)
+    for model in (UNIT, unit_model(None), _WASMTIME_50, _WASMTIME_50_WINCH, _WASMTIME_48, _WASMI)
 }
 
 

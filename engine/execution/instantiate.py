@@ -148,19 +148,26 @@ def _metered(meter: Meter) -> Generator[Pause, None, None]:
     for x, init in startup.tables.items():
         yield from _pauses(meter, meter.evaluated([init]))
         yield from _pauses(meter, meter.copied(module.tables[x].type.limits.min, True))
+    before = startup.rule.before
     for x, elem in enumerate(module.elems):
-        _apply_elem(instance, x)
+        if not before:
+            _apply_elem(instance, x)
         if x in startup.elems:
             for pause in _pauses(meter, meter.copied(len(elem.init), True, startup.elems[x])):
                 for image in images:
                     _apply_data(instance, image)
                 yield pause
+        if before:
+            _apply_elem(instance, x)
     yield from _pauses(meter, meter.pass_images())
     for x, data in enumerate(module.datas):
-        _apply_data(instance, x)
+        if not before:
+            _apply_data(instance, x)
         if x in startup.datas:
             yield from _pauses(meter, meter.evaluated([startup.datas[x]]))
             yield from _pauses(meter, meter.copied(len(data.init), False))
+        if before:
+            _apply_data(instance, x)
     meter.finish()
 
 

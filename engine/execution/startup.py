@@ -45,7 +45,9 @@ class StartupFunctions:
 
     ``operator`` is what an instruction costs, ``entry`` what it costs to enter a function, ``call`` to call the start
     function.  As in other functions, a number of elements that is a constant and at most ``unchecked`` makes no check
-    point.  They are Cranelift's, whatever compiles the functions of a module.
+    point.  Segments are paid for ``before`` they are copied, or after; where it ``loses_end``, what is charged after
+    the last check is lost, unless there is a start function to call.  They are Cranelift's, whatever compiles the
+    functions of a module.
 
     The function asks whether images must be copied, which is so, page by page of the host, where the module imports
     a memory.  Where they need not be, what was charged since the last check is lost: it is written on the other branch
@@ -56,6 +58,8 @@ class StartupFunctions:
     entry: int = 1
     call: int = 1
     unchecked: int = 128
+    before: bool = False
+    loses_end: bool = False
 
     def __call__(self, module: Module, context: Context) -> Startup | None:
         """Return what the startup function of a module does, None where it needs none."""
@@ -242,6 +246,8 @@ class Meter:
 
     def finish(self) -> None:
         """Leave the startup function, or call the start function."""
-        self.unsaved += self.pending + (self.rule.call if self.startup.starts else 0)
+        starts = self.startup.starts
+        if starts or not self.rule.loses_end:
+            self.unsaved += self.pending + (self.rule.call if starts else 0)
         self.pending = 0
         self.save()
