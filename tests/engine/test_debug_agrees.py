@@ -6,18 +6,21 @@ from dataclasses import replace
 
 import pytest
 
-from engine import Trap
+from engine import Trap, invoke
 from engine.debug import Step as Stepped
+from engine.debug import Stepper
 from engine.execution.fuel_models import MODELS
 from engine.instructions.model import Control, Effect
 from engine.instructions.variable import local_get, local_set, local_tee
 from engine.matching import matches
 from engine.runtime.fits import fits
+from engine.runtime.instance import FuncInst
 from engine.types import RefType, variable
 from engine.values import to_bits
 from generators.module import generate
 from generators.profile import PRESETS
 from generators.source import Source
+from oracles.adapters import reference_calls
 from oracles.outcome import Trapped
 from oracles.plan import Step
 from tests.support.debugging import play
@@ -41,6 +44,26 @@ def test_a_debugger_changes_no_record_and_no_fuel(model, fuel):
 def test_a_debugger_changes_no_record_of_any_profile(preset):
     for i, plan in enumerate(plans("debugged", 12, preset)):
         assert play(plan, guest_debug=True) == play(plan), i
+
+
+@pytest.mark.parametrize("model", MODELS.values(), ids=str)
+def test_pausing_at_every_instruction_changes_no_record_and_no_fuel(monkeypatch, model):
+    paused = []
+
+    def stepped(store, func, args):
+        if store.debugger is None or not isinstance(func, FuncInst):
+            return invoke(store, func, args)
+        call = Stepper(store, func, args)
+        while call.step():
+            paused.append(call)
+        return call.results
+
+    monkeypatch.setattr(reference_calls, "invoke", stepped)
+    for fuel in (None, 100):
+        for i, made in enumerate(plans("paused", 6)):
+            plan = replace(made, limits=replace(made.limits, fuel=fuel), steps=(*made.steps, Step("get_fuel", {})))
+            assert play(plan, model, guest_debug=True) == play(plan, model), i
+    assert len(paused) > 500
 
 
 class Follower:
