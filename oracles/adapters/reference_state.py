@@ -209,8 +209,9 @@ class StateSession(MeteredSession):
             elif isinstance(externval, TableInst):
                 if externval.size > MAX_SLOTS:
                     raise Stop(Exhausted("memory", f"a table of {externval.size} slots is not shown"))
-                t = externval.type.reftype
-                tables[export] = [list(self.show(t, r)) for r in externval.elems]
+                hierarchy = top(externval.type.reftype.heap)
+                name, payload = hierarchy.short, self.payload
+                tables[export] = [[name, None if r is None else payload(hierarchy, r)] for r in externval.elems]
             elif isinstance(externval, GlobalInst):
                 globals_[export] = list(self.show(externval.type.valtype, externval.value))
         return {"memories": memories, "tables": tables, "globals": globals_}
