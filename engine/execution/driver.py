@@ -193,8 +193,8 @@ class Activation:
                         saved = spent
                         limit = spent + store.inject(budget - spent)
                         if self.resumable and store.fuel_interval is not None:
-                            self._pause(block, R)
-                            self.passed = True
+                            frames.append((block, R))  # a charge too: weighed again it would pause again
+                            self.paid, self.passed = paid, True
                             return None
                         spent -= paid
                 spent += block.cost
