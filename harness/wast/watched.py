@@ -24,7 +24,7 @@ from harness.wast.visible import decoded, with_state_exported
 from oracles.plan import HOST, Plan, Step
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Set
 
     from engine.module import Import, Module
     from harness.wast.schedule import Schedule
@@ -35,6 +35,7 @@ __all__ = ["FUEL", "INTERVALS", "Watched", "watched"]
 FUEL = 10**12  # for one action, more than any can spend
 INTERVALS = (1, 1, 1, 1, 1, 1, 1, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 1000, 10_000, 1_000_000)
 PAUSES = len(INTERVALS)  # shown of one action
+MAX_PACK = 8  # instances of a part
 MAX_SLOTS = 4096  # of the tables of an instance that is observed after each action, and not at the end alone
 
 
@@ -61,6 +62,29 @@ class Watched:
         decides = {i + 1: n for i, n in self.decides.items()}
         return Watched(plan, (None, *self.commands), (frozenset(), *self.groups), decides, self.providers)
 
+    def parts(self) -> list[tuple[Watched, tuple[int, ...]]]:
+        """Return the plan as several, each with the numbers that its steps have here.
+
+        A pause shows the state of all instances there are, most of which may have nothing to do with what runs.  So
+        groups are put together to a few instances only.  Steps of no group are in the first part, but for the last,
+        which is in all.
+        """
+        last = len(self.plan.steps) - 1
+        found = []
+        for n, pack in enumerate(_packs(self.groups)):
+            needed = self._needed(pack)
+            kept = tuple(
+                i
+                for i, (step, group) in enumerate(zip(self.plan.steps, self.groups, strict=True))
+                if group & pack
+                or (step.kind == "instantiate" and step["instance"] in needed)
+                or (not group and (n == 0 or (i == last and step.kind == "observe")))
+            )
+            commands, groups = tuple(self.commands[i] for i in kept), tuple(self.groups[i] for i in kept)
+            decides = {at: self.decides.get(i, 0) for at, i in enumerate(kept) if not self.groups[i] - pack}
+            found.append((Watched(self._only(kept, needed), commands, groups, decides, self.providers), kept))
+        return found
+
     def excerpt(self, i: int) -> Plan:
         """Return what of the plan leads to step ``i`` and what it shows: the steps of its group, the modules of these.
 
@@ -72,19 +96,45 @@ class Watched:
             return replace(self.plan, steps=self.plan.steps[: i + 1])
         steps = self.plan.steps
         shows = i + 1 < len(steps) and steps[i + 1].kind == "observe" and self.groups[i + 1] == group
-        needed = set(group)
-        while more := {p for name in needed for p in self.providers.get(name, ())} - needed:
-            needed |= more
+        needed = self._needed(group)
         kept = [
-            _linked(step, needed)
-            for step, touched in zip(steps[: i + 1 + shows], self.groups, strict=False)
+            at
+            for at, (step, touched) in enumerate(zip(steps[: i + 1 + shows], self.groups, strict=False))
             if touched & group
             or step.kind == "yield_schedule"
             or (step.kind == "instantiate" and step["instance"] in needed)
         ]
-        names = {s["module"] for s in kept if s.kind in ("instantiate", "validate")}
+        return self._only(kept, needed)
+
+    def _needed(self, group: Set[str]) -> set[str]:
+        """Return a group and the instances without which it cannot be linked."""
+        needed = set(group)
+        while more := {p for name in needed for p in self.providers.get(name, ())} - needed:
+            needed |= more
+        return needed
+
+    def _only(self, kept: Iterable[int], there: set[str]) -> Plan:
+        """Return the plan with these steps alone, linked with the instances that are there."""
+        steps = tuple(_linked(self.plan.steps[i], there) for i in kept)
+        names = {s["module"] for s in steps if s.kind in ("instantiate", "validate")}
         modules = {name: wasm for name, wasm in self.plan.modules.items() if name in names}
-        return replace(self.plan, steps=tuple(kept), modules=modules)
+        return replace(self.plan, steps=steps, modules=modules)
+
+
+def _packs(groups: Iterable[frozenset[str]]) -> list[set[str]]:
+    """Return all instances in sets of whole groups, in the order of their steps, ``MAX_PACK`` or a few more each."""
+    final: dict[str, set[str]] = {}
+    for group in groups:  # what comes later is a union of what came before
+        united: set[str] = set(group).union(*(final.get(name, ()) for name in group))
+        for name in united:
+            final[name] = united
+    packs: list[set[str]] = [set()]
+    for name, united in final.items():
+        if name not in packs[-1] and not any(name in pack for pack in packs):
+            if len(packs[-1]) >= MAX_PACK:
+                packs.append(set())
+            packs[-1] |= united
+    return packs
 
 
 def _linked(step: Step, there: set[str]) -> Step:

@@ -6,7 +6,7 @@ from harness.wast.reader import read_script
 from harness.wast.runner import assemble
 from harness.wast.schedule import schedule
 from harness.wast.spectest import HOSTS, SILENT_PARTS
-from harness.wast.watched import INTERVALS, watched
+from harness.wast.watched import INTERVALS, MAX_PACK, watched
 from oracles.adapter import load
 from oracles.outcome import Record
 from oracles.plan import HOST
@@ -121,3 +121,35 @@ def test_an_excerpt_has_the_group_of_its_step_up_to_there_and_what_it_shows():
         "yield_schedule", "set_fuel", "instantiate", "observe", "set_fuel", "call", "observe",
     ]  # fmt: skip
     assert list(plan.modules) == ["m1"]
+
+
+def test_parts_have_whole_groups_and_together_every_step_once():
+    module = f"(module {MEMORY} {FUNC})"
+    linked = f'(module {MEMORY} {FUNC}) (register "a") (module (import "a" "f" (func)) {MEMORY}) (invoke "m")'
+    text = f'{linked} {f"""{module} (assert_return (invoke "f"))""" * (2 * MAX_PACK)} (assert_invalid {module} "")'
+    whole = of(text)
+    parts = whole.parts()
+    assert len(parts) == 3
+    for part, numbers in parts:
+        assert [s.kind for s in part.plan.steps] == [whole.plan.steps[i].kind for i in numbers]
+        assert part.commands == tuple(whole.commands[i] for i in numbers)
+        assert set(part.plan.modules) == {s["module"] for s in part.plan.steps if s.kind in ("instantiate", "validate")}
+        made = {s["instance"] for s in part.plan.steps if s.kind == "instantiate"}
+        assert all(group <= made for group in part.groups)
+    last = len(whole.plan.steps) - 1
+    assert sorted(i for _, numbers in parts for i in numbers if i != last) == list(range(last))
+    assert all(numbers[-1] == last for _, numbers in parts)
+    assert sum(n for part, _ in parts for n in part.decides.values()) == sum(whole.decides.values())
+
+
+def test_an_instance_that_others_only_read_numbers_from_is_in_each_of_their_parts():
+    many = f"(module {MEMORY})" * MAX_PACK
+    text = f"""(module (global (export "i") i32 (i32.const 1))) (register "a") {many}
+    (module (import "a" "i" (global i32)) {MEMORY} {FUNC}) (invoke "f")"""
+    (_, first), (second, numbers) = of(text).parts()
+    assert first[0] == 0
+    made = [s for s in second.plan.steps if s.kind == "instantiate"]
+    assert [s["instance"] for s in made] == ["m0", "m8", "m9", "m10"]
+    assert sum(second.decides.values()) == len(["m8", "m9", "m10", "the call"])
+    assert made[-1]["imports"] == {"spectest": [HOST], "a": ["m0"]}
+    assert numbers[-1] == len(of(text).plan.steps) - 1
