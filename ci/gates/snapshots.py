@@ -192,6 +192,7 @@ def check(given: bytes) -> str:
 def run_out(player: Player) -> None:
     """Let the suspended call go on to its end, then call what is exported."""
     store = player.store
+    player.extra = LEFT_FUEL
     store.set_fuel_interval(None)
     store.set_fuel(LEFT_FUEL)
     for _ in range(20):

@@ -93,6 +93,7 @@ class Player:
         self.module = module_of(scene.wasm)
         self.log: list[str] = []
         self.told = 0
+        self.extra = scene.budget  # beyond what a call that is out of fuel requires
         self.pauses = 0
         self.at = 0
         self.call: Suspended | None = None
@@ -186,7 +187,7 @@ class Player:
         if isinstance(call, HostTrap):
             values = [_some(t, self.told) for t in call.host_func.functype.results]
         elif isinstance(call, OutOfFuel):
-            store.add_fuel(call.required_fuel + self.scene.budget)
+            store.add_fuel(call.required_fuel + self.extra)
         if self.pauses == MAX_PAUSES:
             store.set_fuel_interval(None)
         self._settle(lambda: call.resume(store, *values))

@@ -1,9 +1,11 @@
 """Suspended calls as plain data, and back: a list of frames, outermost first, and how the call stands still.
 
 A frame is its function, the instruction that is next, locals and operands.  One that ``waits`` stands in the call at
-that instruction: its operands are those below the arguments.  ``start`` is the way by which control came to the others,
-which decides what is charged and checked there.  The last frame of a call that a failing host function stopped
-may be a ``tail``: the host function was called in place of the frame, so nothing of it is left but its results to come.
+that instruction: its operands are those below the arguments; ``kept`` is the counter of fuel that it goes on with,
+where a model wants that.  ``start`` is the way by which control came to the others, which decides what is charged and
+checked there; at ``weigh`` a bulk operator has its pieces charged before it does anything, and where it only has to
+be executed any more, ``charge`` of the call is what they cost.  The last frame of a call that a failing host function
+stopped may be a ``tail``: the host function was called in place of the frame, so nothing is left but results to come.
 
 What comes back is checked place by place: that control can come there at all, each value against the type that
 validation gives its place, what a frame returns against what the one below waits for.
@@ -13,13 +15,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from engine.execution.driver import Activation, Frames, host_tail
-from engine.execution.frame import Block
+from engine.execution.driver import UNMETERED, Activation, Frames, host_tail
+from engine.execution.frame import WEIGH, Block, Charge, Kept, Restored
 from engine.execution.fuel import Start
 from engine.instructions.model import Control
 from engine.matching import matches_results
 from engine.runtime.instance import FuncInst, HostFunc
-from engine.snapshot.graphs import Canonical, Recording, Typing, graph_of, starts_of
+from engine.snapshot.graphs import Canonical, Recording, Typing, graph_of
 from engine.snapshot.plain import SnapshotError, at, boolean, fields, items, shown, string, whole
 
 if TYPE_CHECKING:
@@ -33,8 +35,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CallReader", "CallWriter", "SavedError"]
 
-_STARTS = {start.name.lower(): start for start in Start}
-_MAX_REQUIRED = 1 << 80
+_STARTS = ("weigh", *(start.name.lower() for start in Start))
+_MAX_FUEL = 1 << 80
 _MESSAGE = 4096
 
 
@@ -62,7 +64,7 @@ class CallWriter:
         self.wanted: dict[FuncInst, set[int]] = {}
         for call in calls:
             for n, (block, _) in enumerate(call.frames):
-                if type(block) is Block and not isinstance(block.code.lowering, Canonical):
+                if block.is_wasm and not isinstance(block.code.lowering, Canonical):
                     self.wanted.setdefault(block.code.func, set()).add(_instruction(block, _waits(call, n)))
         self.graphs: dict[FuncInst, Recording] = {}
         self.typings: dict[FuncInst, Typing] = {}
@@ -74,20 +76,22 @@ class CallWriter:
         if not call.frames:
             raise SnapshotError("the call is over")
         frames = [at(f".frames[{n}]", self._frame, *frame, _waits(call, n)) for n, frame in enumerate(call.frames)]
+        last = call.frames[-1][0]
         failed = answer = None
         if call.failed is not None:
             host, error = call.failed
             kind, message = _class_of(error)
             failed = {"host": self.objects.reference(host), "error": kind, "message": message}
         if call.results is not None:
-            answer = at(".answer", self.objects.values, call.results, self._results_wanted(call.frames[-1][0]))
+            answer = at(".answer", self.objects.values, call.results, self._results_wanted(last))
         return {
-            "frames": frames, "resumable": call.resumable, "charged": call.paid != 0, "passed": call.passed,
-            "required": call.required_fuel, "failed": failed, "answer": answer,
+            "frames": frames, "resumable": call.resumable, "paid": call.paid, "passed": call.passed,
+            "charge": last.cost if isinstance(last, Charge) else None, "required": call.required_fuel,
+            "failed": failed, "answer": answer,
         }  # fmt: skip
 
     def _results_wanted(self, block: Block) -> ResultType:
-        if type(block) is not Block:
+        if not block.is_wasm:
             return block.callee.functype.results  # type: ignore[union-attr]
         return self._typing(block.code.func).call_at(_instruction(block, True))[1]
 
@@ -104,7 +108,7 @@ class CallWriter:
     def _frame(self, block: Block, R: Registers, waits: bool) -> Any:
         func = block.code.func
         reference = self.objects.reference
-        if type(block) is not Block:
+        if not block.is_wasm:
             where = _tail_call(func, block.offset)
             return {"tail": reference(func), "at": where, "host": reference(block.callee)}
         where = _instruction(block, waits)
@@ -113,7 +117,7 @@ class CallWriter:
         typing = self._typing(func)
         lowering = block.code.lowering
         graph = lowering if isinstance(lowering, Canonical) else self._graph(func)
-        point = graph.calls[where] if waits else _same(block, starts_of(graph, where))
+        point = graph.calls[where] if waits else _same(block, graph.begins.get(where, []))
         types = typing.operands_at(point, where)
         if waits:
             del types[len(types) - typing.call_at(where)[0] :]
@@ -122,7 +126,8 @@ class CallWriter:
             "func": reference(func),
             "at": where,
             "waits": waits,
-            "start": point.start.name.lower(),
+            "start": _start_of(point),
+            "kept": _kept(block) if isinstance(block, Kept) else None,
             "locals": self.objects.values(R[: len(typing.locals)], typing.locals),
             "operands": self.objects.values(graph.values(stack, len(types), R), types),
         }
@@ -138,10 +143,22 @@ def _instruction(block: Block, waits: bool) -> int:
     return block.next.number - 1 if waits else block.number
 
 
+def _start_of(point: Point) -> str:
+    return "weigh" if point.block.kind == WEIGH else point.start.name.lower()
+
+
+def _kept(block: Kept) -> Any:
+    left = "all" if block.kept == UNMETERED else int(block.kept)
+    return {"left": left, "lost": type(block.next) is Restored}
+
+
 def _same(block: Block, points: list[Point]) -> Point:
     """Return the point that a block of an ordinary graph is at."""
+    if isinstance(block, Charge):
+        block = block.weigh
+    wanted = block.kind, block.paid, block.need, block.cost
     for point in points:
-        if (point.block.paid, point.block.need, point.block.cost) == (block.paid, block.need, block.cost):
+        if (point.block.kind, point.block.paid, point.block.need, point.block.cost) == wanted:
             return point
     raise SnapshotError("a call stands where no block begins")
 
@@ -166,7 +183,7 @@ class CallReader:
 
     def read(self, data: Any) -> Activation:
         """Return a suspended call."""
-        fields(data, "frames", "resumable", "charged", "passed", "required", "failed", "answer")
+        fields(data, "frames", "resumable", "paid", "passed", "charge", "required", "failed", "answer")
         resumable = at(".resumable", boolean, data["resumable"])
         failed = at(".failed", self._failed, data["failed"])
         is_answered = data["answer"] is not None
@@ -199,17 +216,22 @@ class CallReader:
 
     def _stands(self, call: Activation, data: Any, waits: bool) -> None:
         """Read how the call stands still, which must be possible for its last frame."""
-        block = call.frames[-1][0]
-        charged, call.passed = at(".charged", boolean, data["charged"]), at(".passed", boolean, data["passed"])
-        call.paid = block.paid if charged else 0
-        if charged and (waits or not block.paid):
-            raise SnapshotError("nothing is charged there").inside(".charged")
+        block, R = call.frames[-1]
+        call.paid, call.passed = at(".paid", whole, data["paid"], 0, _MAX_FUEL), at(".passed", boolean, data["passed"])
+        if call.paid and waits:
+            raise SnapshotError("nothing is charged there").inside(".paid")
+        if data["charge"] is not None:
+            cost = at(".charge", whole, data["charge"], 0, _MAX_FUEL)
+            if waits or block.kind != WEIGH:
+                raise SnapshotError("nothing is weighed there").inside(".charge")
+            block = Charge(block, *call.model.weighed(cost), cost)
+            call.frames[-1] = block, R
         if call.passed and (waits or not block.need):
             raise SnapshotError("nothing is checked there").inside(".passed")
         if call.failed is not None and data["answer"] is not None:
             raise SnapshotError("a failure that is answered").inside(".failed")
         required = data["required"]
-        call.required_fuel = None if required is None else at(".required", whole, required, 0, _MAX_REQUIRED)
+        call.required_fuel = None if required is None else at(".required", whole, required, 0, _MAX_FUEL)
 
     def _failed(self, data: Any) -> tuple[HostFunc, Exception] | None:
         if data is None:
@@ -226,7 +248,7 @@ class CallReader:
 
     def _frame(self, data: Any, waits: bool, wanted: ResultType | None) -> tuple[tuple[Block, Registers], ResultType]:
         """Return a frame and the types of the results that it waits for, none where it does not."""
-        fields(data, "func", "at", "waits", "start", "locals", "operands")
+        fields(data, "func", "at", "waits", "start", "kept", "locals", "operands")
         func = at(".func", self._function, data["func"], FuncInst)
         _check_results(func.functype.results, wanted)
         where = at(".at", whole, data["at"], 0, len(func.code.body) - 1)
@@ -246,7 +268,12 @@ class CallReader:
         size = max(graph.most, len(R))
         self._take(size)
         R += [None] * (size - len(R))
-        return (point.block, R), results
+        block = point.block
+        if data["kept"] is not None:
+            if not waits:
+                raise SnapshotError("only a frame that waits keeps a counter").inside(".kept")
+            block = Kept(block, *at(".kept", _counter, data["kept"]))
+        return (block, R), results
 
     def _tail(self, data: Any, wanted: ResultType | None) -> tuple[tuple[Block, Registers], ResultType]:
         """Return the frame of a host function that was called in place of a frame."""
@@ -281,20 +308,27 @@ class CallReader:
         return self.graphs[func]
 
 
-def _start(data: Any) -> Start:
+def _start(data: Any) -> str:
     if type(data) is not str or data not in _STARTS:
         raise SnapshotError(f"unknown start {shown(data)}")
-    return _STARTS[data]
+    return data
 
 
-def _find(graph: Canonical, where: int, waits: bool, start: Start) -> Point:
+def _counter(data: Any) -> tuple[float, bool]:
+    """Return the counter that a frame keeps, and whether what its callee spends is lost."""
+    left = fields(data, "left", "lost")["left"]
+    counter = UNMETERED if left == "all" else at(".left", whole, left, -_MAX_FUEL, _MAX_FUEL)
+    return counter, at(".lost", boolean, data["lost"])
+
+
+def _find(graph: Canonical, where: int, waits: bool, start: str) -> Point:
     """Return the point where a frame is said to stand."""
     if waits:
-        if where not in graph.calls or start is not Start.PLAIN:
+        if where not in graph.calls or start != "plain":
             raise SnapshotError(f"nothing is called at instruction {where}")
         return graph.calls[where]
-    for point in starts_of(graph, where):
-        if point.start is start:
+    for point in graph.begins.get(where, ()):
+        if _start_of(point) == start:
             return point
     raise SnapshotError(f"no block begins like this at instruction {where}")
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from engine.runtime.instance import FuncInst
     from engine.types import ResultType, ValType
 
-__all__ = ["Canonical", "Point", "Recording", "Typing", "graph_of", "starts_of"]
+__all__ = ["Canonical", "Point", "Recording", "Typing", "graph_of"]
 
 CALLS = (CALL, CALL_INDIRECT, HOST)
 _CAUGHT = ref(False, EXN)
@@ -127,14 +127,6 @@ def graph_of(func: FuncInst, kind: type[Recording], wanted: Collection[int] = ()
         if block.kind == LAZY:
             graph.extend(block)
     return graph
-
-
-def starts_of(graph: Recording, at: int) -> list[Point]:
-    """Return the points before an instruction, one for each way to come there that fuel is checked by."""
-    found: dict[Start, Point] = {}
-    for point in graph.begins.get(at, ()):
-        found.setdefault(point.start, point)
-    return list(found.values())
 
 
 class Typing:
