@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from engine.instructions.model import Instr
-    from engine.module import Expr, Module
+    from engine.module import Code, Expr, Module
     from engine.runtime.instance import FuncInst
     from engine.types import ResultType
     from engine.validation.context import Context
@@ -39,7 +39,7 @@ __all__ = ["UNCHECKED", "constant_lengths", "literal_global", "never_in_bounds"]
 UNCHECKED = 128  # a constant length up to this makes no check point, and with it no blocks
 
 UNKNOWN, NON_NULL = 0, -1  # values: of what is no constant, and of references that are not null by their type
-MIN_STEPS, STEPS_EACH = 1_000_000, 100  # the construction is quadratic at worst: what is not decided then is unknown
+MIN_STEPS, STEPS_EACH = 200_000, 50  # the construction is quadratic at worst: what is not decided then is unknown
 
 BLOCK, LOOP, IF, TRY_TABLE = Control.BLOCK, Control.LOOP, Control.IF, Control.TRY_TABLE
 _CALLED = frozenset({"atomic wait", "atomic notify"})
@@ -51,6 +51,14 @@ def constant_lengths(func: FuncInst) -> dict[int, int]:
 
     None is known in a body with the legacy exceptions, which the engines that see constants do not have.
     """
+    remembered: dict[int, tuple[Code, dict[int, int]]] = func.module.context.lengths
+    code = func.code
+    if id(code) not in remembered:
+        remembered[id(code)] = code, _lengths(func)
+    return remembered[id(code)][1]
+
+
+def _lengths(func: FuncInst) -> dict[int, int]:
     body = func.code.body
     found: dict[int, int] = {}
     if not _looked_up(body, found):
@@ -512,6 +520,7 @@ class _Translation:
     def open(self, control: Control, imms: tuple[Any, ...]) -> _Construct:
         """Open a construct whose parameters are on the stack."""
         t = self.c.blocktype(imms[0])
+        self.values.spend(len(t.params))
         construct = _Construct(control, len(self.stack) - len(t.params), self.with_params(t.results), len(t.results))
         self.constructs.append(construct)
         self.c.labels.append(t.params if control is LOOP else t.results)

@@ -94,6 +94,7 @@ class Context:
         self.arrows: dict[Any, Any] = {}
         self.index_arrows: dict[Any, Any] = {}
         self.bindings: dict[Any, Any] = {}
+        self.lengths: dict[int, Any] = {}  # what constness.py remembers of bodies, by their identity
 
     @classmethod
     def of_module(cls, module: Module, features: FeatureSet = COMPATIBLE) -> Context:
