@@ -112,7 +112,7 @@ def summary_lines(tally: Tally, title: str, places: Sequence[str] = ()) -> list[
 
     row("cases", f"{tally.cases:,} in {tally.elapsed_s:.1f} s, {rate:.1f}/s")
     if tally.executed:
-        row("executed", f"{tally.executed:,} instructions")
+        row("executed", f"{tally.executed:,} units of fuel")
     runs = {name: n for name, n in tally.of_kind("run").items() if name != "case"}
     if compared := tally.of_kind("compared"):
         row("checks", "  ".join(filter(None, (_shares(compared), _shares({f"{k} runs": n for k, n in runs.items()})))))

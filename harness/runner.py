@@ -112,6 +112,7 @@ class Pending:
     """A plan on its way through oracles, by their numbers."""
 
     plan: Plan
+    deadline_s: float | None = None
     futures: dict[int, Future[list[Record]]] = field(default_factory=dict)
 
 
@@ -155,12 +156,15 @@ class Runner:
         futures = [t.submit(_describe, o) for t, o in zip(self._threads, self.oracles, strict=True)]
         return [f.result() for f in futures]
 
-    def submit(self, plan: Plan, only: Collection[str] | None = None) -> Pending:
-        """Start a plan on every oracle, or only on those with these ids, and return at once."""
-        pending = Pending(plan)
+    def submit(self, plan: Plan, only: Collection[str] | None = None, deadline_s: float | None = None) -> Pending:
+        """Start a plan on every oracle, or only on those with these ids, and return at once.
+
+        Whatever passes a deadline for its steps is not run again.
+        """
+        pending = Pending(plan, deadline_s)
         for n, (thread, oracle) in enumerate(zip(self._threads, self.oracles, strict=True)):
             if only is None or oracle.id in only:
-                pending.futures[n] = thread.submit(oracle.run, plan)
+                pending.futures[n] = thread.submit(oracle.run, plan, deadline_s=deadline_s)
         return pending
 
     def collect(self, pending: Pending) -> Run:
@@ -168,13 +172,13 @@ class Runner:
         plan = pending.plan
         answers = {n: f.result() for n, f in pending.futures.items()}
         for n, records in answers.items():
-            if records and isinstance(records[-1].outcome, TimedOut):
+            if records and isinstance(records[-1].outcome, TimedOut) and pending.deadline_s is None:
                 answers[n] = self._again(n, plan)
         return Run(plan, tuple(side_of(self.oracles[n], records) for n, records in answers.items()))
 
-    def run(self, plan: Plan, only: Collection[str] | None = None) -> Run:
-        """Return what a plan does on every oracle, or on those with these ids."""
-        return self.collect(self.submit(plan, only))
+    def run(self, plan: Plan, only: Collection[str] | None = None, deadline_s: float | None = None) -> Run:
+        """Return what a plan does on every oracle, or on those with these ids (see :meth:`submit`)."""
+        return self.collect(self.submit(plan, only, deadline_s))
 
     def _again(self, n: int, plan: Plan) -> list[Record]:
         limits = replace(plan.limits, step_ms=plan.limits.step_ms * RETRY_FACTOR)
@@ -195,8 +199,10 @@ class Runner:
 
     def check_determinism(self, run: Run) -> list[Judgement]:
         """Run the plan of ``run`` once more and return a finding for each oracle that disagrees with itself (R12)."""
+        if run.is_timed_out:
+            return []
         again = self.run(run.plan)
-        if run.is_timed_out or again.is_timed_out:
+        if again.is_timed_out:
             return []
         return [
             _with_itself(one, verdict)

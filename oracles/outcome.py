@@ -6,11 +6,11 @@ Nothing in an oracle raises for a finding; an adapter returns one of these.  Sta
 ``bytes`` (hex) of read, ``size`` (the old one, -1 where refused) of grow, and of observe ``{"instances": {name:
 {"memories": {export: {"pages": n, "crc": {page: hex}}}, "tables": {export: [Value...]}, "globals": {export: Value}}},
 "trace": [[host function, [Value...]]...]}`` where ``crc`` has the CRC-32 (8 hex digits) of each 4 KiB page that is not
-all zero, keyed by its decimal number.  An engine that counts adds ``executed`` (instructions) to call and instantiate;
-it is reported, never compared.  After ``set_fuel`` these have ``fuel``, what is left; under a ``yield_schedule`` they
-have ``pauses``, each ``{"cause": "fuel" or "host", "fuel": n, "state": hex}`` where ``state`` is
-:func:`state_digest` of what observe would show, and ``paused``, how many there were in all; after ``debug`` a trap has
-``frames`` ``[[funcidx, offset]...]``.
+all zero, keyed by its decimal number. An engine that counts adds ``executed`` (instructions, or units of its fuel) to
+call and instantiate; it is reported, never compared. After ``set_fuel`` these have ``fuel``, what is left; under a
+``yield_schedule`` they have ``pauses``, each ``{"cause": "fuel" or "host", "fuel": n, "state": hex}`` where ``state``
+is :func:`state_digest` of what observe would show, and ``paused``, how many there were in all; after ``debug`` a trap
+has ``frames`` ``[[funcidx, offset]...]``.
 """
 
 from __future__ import annotations

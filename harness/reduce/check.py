@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["REPEATS", "BudgetSpent", "Check", "CheckError"]
 
 REPEATS = 3
+MIN_DEADLINE_S = 2.0  # for a step of a candidate: one that hangs is not worth its wall-clock limit, twice
+SLOWER = 20  # times what the longest step of the finding took
 
 
 class CheckError(ValueError):
@@ -57,6 +59,8 @@ class Check:
         self.divergence: Divergence | None = None  # what explains the finding; ``be_sure`` finds out
         self.tries = 0
         self.answered = 0
+        self.deadline_s: float | None = None  # of a step; ``be_sure`` finds out what it may take
+        self._longest_s = 0.0
         self._time_s = time_s
         self._limits = _Limits(tries, time.monotonic() + time_s)
         self._known: dict[str, bool] = {}
@@ -68,6 +72,7 @@ class Check:
         end = now + (self._limits.end - now) * part
         shared = Check(self.runner, self.signature, tries=0, time_s=0, progress=self._progress)
         shared.divergence = self.divergence
+        shared.deadline_s = self.deadline_s
         shared._known = self._known
         shared._limits = _Limits(int((self._limits.tries - self.tries) * part), end)
         return shared
@@ -91,13 +96,16 @@ class Check:
 
     def judgements(self, plan: Plan) -> list[Judgement]:
         """Return the differences that one run of ``plan`` shows; with a single oracle, those with itself."""
-        run = self.runner.run(plan)
+        run = self.runner.run(plan, deadline_s=self.deadline_s)
+        longest_us = max((record.us for side in run.sides for record in side.records), default=0)
+        self._longest_s = max(self._longest_s, longest_us / 1e6)
         found = self.runner.judge(run) if len(self.runner.oracles) > 1 else self.runner.check_itself(run)
         return [j for j in found if isinstance(j.comparison.verdict, Differ)]
 
     def be_sure(self, plan: Plan) -> None:
         """Check that the finding is one: it shows every time, and nothing shows without steps; or raise CheckError."""
         self.divergence = next((j.divergence for j in self.judgements(plan) if j.signature == self.signature), None)
+        self.deadline_s = max(MIN_DEADLINE_S, SLOWER * self._longest_s)
         if self.shows(replace(plan, steps=())):
             raise CheckError("a plan without steps shows the signature too, so no reduction would mean anything")
         shown = [self.shows(plan) for _ in range(REPEATS)]

@@ -106,7 +106,6 @@ class ReferenceSession(CallSession):
         )  # fmt: skip
         super().__init__(plan, Store(config))
         self.metered = True
-        self.counts = fuel_model is COUNT
         self.set_fuel(UNMETERED)
         everything = not plan.features or ALL in plan.features
         named = frozenset({MVP, *(FEATURES[f] for f in plan.features if f != ALL)})
@@ -117,8 +116,8 @@ class ReferenceSession(CallSession):
         self.thrown: UncaughtException | None = None  # what the latest call to end with an exception threw
 
     def dispatch(self, step: Step) -> Answer:
-        """Answer a step; what calls and instantiations executed is ``executed`` instructions in the data."""
-        if not self.counts or self.nesting or step.kind not in ("call", "instantiate"):
+        """Answer a step; what calls and instantiations spent is ``executed`` in the data: by default, instructions."""
+        if self.nesting or step.kind not in ("call", "instantiate"):
             return self._dispatch(step)
         before = self.store.fuel_left or 0
         outcome, data = self._dispatch(step)
