@@ -31,7 +31,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from engine.errors import (
     ExhaustionError,
@@ -71,6 +71,7 @@ class Suspended:
     """A call that stands still.  Use it once: to resume, to have its error, or to close."""
 
     __slots__ = ("_activation",)
+    _wants_values: ClassVar[bool] = False
 
     def __init__(self, activation: Activation) -> None:
         self._activation: Activation | None = activation
@@ -93,7 +94,7 @@ class Suspended:
         Raises InvocationConsumed, StoreMismatch, MismatchingResultLen, MismatchingResultType; ExhaustionError where the
         stack that the call has does not fit any more; else what the call itself raises.
         """
-        return _go_on(self._ready(store, values))
+        return _run(self._ready(store, values))
 
     def into_error(self) -> Exception:
         """Return what an ordinary call would have raised here, and end the call."""
@@ -105,12 +106,21 @@ class Suspended:
 
     def _ready(self, store: Store, values: tuple[Any, ...]) -> Activation:
         """Consume the handle and return its activation, ready to run."""
-        activation = self._consume()
+        activation = self._activation
+        if activation is None:
+            raise InvocationConsumed
+        self._activation = None
         if activation.store is not store:
             raise StoreMismatch
-        if values:
-            raise MismatchingResultLen(0, len(values))
+        if values or self._wants_values:
+            self._take(activation, values)
+        if store.depth + len(activation.frames) > store.config.max_depth:
+            raise ExhaustionError(Resource.STACK)
         return activation
+
+    def _take(self, activation: Activation, values: tuple[Any, ...]) -> None:
+        """Hand the values to resume with to the activation, which wants none."""
+        raise MismatchingResultLen(0, len(values))
 
     def _consume(self) -> Activation:
         activation = self._activation
@@ -132,6 +142,7 @@ class HostTrap(Suspended):
     """``host_func``, which Wasm called, raised ``host_error``."""
 
     __slots__ = ("host_error", "host_func")
+    _wants_values = True
 
     def __init__(self, activation: Activation, host_func: HostFunc, host_error: Exception) -> None:
         self._activation = activation
@@ -142,13 +153,9 @@ class HostTrap(Suspended):
         self._consume()
         return self.host_error
 
-    def _ready(self, store: Store, values: tuple[Any, ...]) -> Activation:
-        activation = self._consume()
-        if activation.store is not store:
-            raise StoreMismatch
+    def _take(self, activation: Activation, values: tuple[Any, ...]) -> None:
         _check_values(values, self.host_func.functype.results, MismatchingResultLen, MismatchingResultType)
         activation.answer(list(values))
-        return activation
 
 
 class OutOfFuel(Suspended):
@@ -160,16 +167,14 @@ class OutOfFuel(Suspended):
     at the same place and wants the rest.
     """
 
-    __slots__ = ("error", "required_fuel")
+    __slots__ = ("required_fuel",)
 
-    def __init__(self, activation: Activation, required_fuel: int, error: ExhaustionError) -> None:
+    def __init__(self, activation: Activation, required_fuel: int) -> None:
         self._activation = activation
         self.required_fuel = required_fuel
-        self.error = error
 
     def into_error(self) -> Exception:
-        self._consume()
-        return self.error
+        return self._consume().exhausted()
 
 
 class Yielded(Suspended):
@@ -181,7 +186,7 @@ class Yielded(Suspended):
     __slots__ = ()
 
     def into_error(self) -> Exception:
-        return ExhaustionError(Resource.FUEL, driver.place(self._consume().frames[-1][0]))
+        return self._consume().exhausted()
 
 
 # -- calling
@@ -198,13 +203,6 @@ def call_resumable(store: Store, func: FuncInst | HostFunc, *args: Any) -> Finis
     return _run(Activation(store, func, list(args), resumable=True))
 
 
-def _go_on(activation: Activation) -> Finished | Suspended:
-    store = activation.store
-    if store.depth + len(activation.frames) > store.config.max_depth:
-        raise ExhaustionError(Resource.STACK)
-    return _run(activation)
-
-
 def _run(activation: Activation) -> Finished | Suspended:
     """Run up to the next end or stop.
 
@@ -213,17 +211,17 @@ def _run(activation: Activation) -> Finished | Suspended:
     """
     try:
         results = enter(activation.store, activation.run)
-        return Yielded(activation) if results is None else Finished(tuple(results))
+        if results is not None:
+            return Finished(tuple(results))
+        if activation.required_fuel is not None:
+            return OutOfFuel(activation, activation.required_fuel)
+        return Yielded(activation)
     except Exception as error:
         failed = activation.failed
-        if failed is not None and failed[1] is error:
-            _forget_variables(error)
-            return HostTrap(activation, *failed)
-        if isinstance(error, ExhaustionError) and error.resource is Resource.FUEL and activation.frames:
-            required_fuel = activation.required_fuel
-            if required_fuel is not None:
-                return OutOfFuel(activation, required_fuel, error.with_traceback(None))
-        raise
+        if failed is None or failed[1] is not error:
+            raise
+        _forget_variables(error)
+        return HostTrap(activation, *failed)
     finally:
         failed = None
         del activation

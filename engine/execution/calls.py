@@ -48,8 +48,8 @@ def enter(store: Store, run: Callable[[], T]) -> T:
 
     Raises ExhaustionError instead of running where there are too many, and whatever ``run`` raises.
     """
-    activations = store.activations
-    if activations >= store.config.max_activations:
+    activations, config = store.activations, store.config
+    if activations >= config.max_activations:
         raise ExhaustionError(Resource.STACK)
     before = make_room() if activations else 0
     depth = store.depth
@@ -59,8 +59,14 @@ def enter(store: Store, run: Callable[[], T]) -> T:
     finally:
         if before:
             sys.setrecursionlimit(before)
-        left = store.activations - 1, store.depth
+        if config.checks:
+            _check(store, activations, depth)
         store.activations = activations
-        if store.config.checks and left != (activations, depth):
-            store.depth = depth
-            raise EngineBug(f"entered at activation {activations} and depth {depth}, left at {left[0]} and {left[1]}")
+
+
+def _check(store: Store, activations: int, depth: int) -> None:
+    """Raise EngineBug unless the store is as it was on the way in."""
+    left = store.activations - 1, store.depth
+    store.activations, store.depth = activations, depth
+    if left != (activations, depth):
+        raise EngineBug(f"entered at activation {activations} and depth {depth}, left at {left[0]} and {left[1]}")

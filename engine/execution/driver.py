@@ -150,13 +150,18 @@ class Activation:
         self.failed = None
         self.results = results
 
-    def run(self) -> list[Any] | None:
-        """Run until the outermost frame returns, and return its results; None for a pause at an interval of fuel.
+    def exhausted(self) -> ExhaustionError:
+        """Return the error that it is not to go on with fuel from where it paused."""
+        return ExhaustionError(Resource.FUEL, place(self.frames[-1][0]))
 
-        A trap, an exhausted limit or an exception of the host leaves through here with ``where`` set; the store is
-        intact, and ``store.fuel_left`` tells what is left of the budget (below 0 where the code after the last check
-        point spent more).  After exhausted fuel, and if ``failed`` is set after an exception of the host, the frames
-        are there to go on with.
+    def run(self) -> list[Any] | None:
+        """Run until the outermost frame returns, and return its results; None for a pause.
+
+        A resumable activation pauses at an interval of fuel and, with ``required_fuel`` set, where that is exhausted;
+        for any other that is an error.  A trap, an exhausted limit or an exception of the host leaves through here with
+        ``where`` set; the store is intact, and ``store.fuel_left`` tells what is left of the budget (below 0 where the
+        code after the last check point spent more).  After exhausted fuel, and if ``failed`` is set after an exception
+        of the host, the frames are there to go on with.
         """
         store, frames, model = self.store, self.frames, self.model
         budget: int | None = store.fuel_left
@@ -189,6 +194,8 @@ class Activation:
                         if budget - spent < need - paid:
                             self._pause(block, R)
                             self.required_fuel = model.required(need - paid, budget - spent)
+                            if self.resumable:
+                                return None
                             raise ExhaustionError(Resource.FUEL)
                         saved = spent
                         limit = spent + store.inject(budget - spent)

@@ -104,11 +104,12 @@ def _start(store: Store, func: FuncInst | HostFunc) -> Generator[Pause, None, No
         try:
             if enter(store, activation.run) is not None:
                 return
-            pause = Pause(activation)
+            required = activation.required_fuel
+            pause = Pause(activation, None if required is None else activation.exhausted(), required)
         except Exception as error:
-            pause = Pause(activation, error, activation.required_fuel)
-            if pause.required_fuel is None and activation.failed is None:
+            if activation.failed is None or activation.failed[1] is not error:
                 raise
+            pause = Pause(activation, error)
         yield pause
 
 

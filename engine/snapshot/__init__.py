@@ -26,9 +26,8 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.binary import encode
-from engine.errors import ExhaustionError, Resource, UnsupportedError
+from engine.errors import ExhaustionError, UnsupportedError
 from engine.execution.build import build_of
-from engine.execution.driver import place
 from engine.execution.fuel_models import MODELS
 from engine.features import EXECUTED
 from engine.resume import HostTrap, OutOfFuel, Suspended, Yielded
@@ -233,5 +232,5 @@ def _handle(call: Activation) -> Suspended:
     if call.failed is not None:
         return HostTrap(call, *call.failed)
     if call.required_fuel is not None:
-        return OutOfFuel(call, call.required_fuel, ExhaustionError(Resource.FUEL, place(call.frames[-1][0])))
+        return OutOfFuel(call, call.required_fuel)
     return Yielded(call)
