@@ -148,7 +148,7 @@ def check_points(plan: Plan, model: FuelModel) -> dict[int, list[int]]:
     session = _Counting(plan, model, sliced=True)
     try:
         for n, step in enumerate(plan.steps):
-            session.set_fuel(LARGE)
+            session.run(Step("set_fuel", {"fuel": LARGE}))
             session.checked.clear()
             outcome, _ = session.run(step)
             if step.kind in _METERED:
@@ -175,12 +175,12 @@ def with_budgets(plan: Plan, points: dict[int, list[int]], source: Source, runs:
 
 def _budget(points: Sequence[int], source: Source) -> int:
     kind = source.below(20)
-    if kind < 7:
+    if kind < 4:
         return LARGE
-    if kind < 9:
+    if kind < 7:
         return source.below(max(points[-1], 1) + 3)
-    point = points[-1] if kind < 14 else source.choose(points)
-    return max(0, point + source.choose((-1, 0, 1, 1, 2)))
+    point = points[-1] if kind < 10 else source.choose(points)
+    return max(0, point + source.choose((-1, 0, 0, 1, 2)))
 
 
 # -- comparing

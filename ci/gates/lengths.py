@@ -148,17 +148,17 @@ class _Writer:
             ]
         return s.choose(kinds)
 
-    def statements(self, depth: int) -> str:
-        return " ".join(self.statement(depth) for _ in range(self.source.between(1, 4)))
+    def statements(self, depth: int, least: int = 1) -> str:
+        return " ".join(self.statement(depth) for _ in range(least + self.source.below(4)))
 
     def statement(self, depth: int) -> str:
         s = self.source
         self.left -= 1
-        if depth == 0 or self.left < 0 or s.chance(55):
+        if depth == 0 or self.left < 0 or s.chance(50):
             kind = s.below(20)
-            if kind < 9:
+            if kind < 11:
                 return self.bulk()
-            if kind < 16:
+            if kind < 17:
                 return f"(local.set {2 + s.below(VARIABLES)} {self.length()})"
             return self.branch() if kind < 19 else self.leave()
         kinds = [self.block, self.block, self.loop, self.loop, self.if_, self.if_, self.switch]
@@ -253,7 +253,7 @@ class _Writer:
         counters = " ".join(["i32"] * COUNTERS)
         self.labels = [1]
         head = f'(func ${name} (export "{name}") (param i32 i32) (result i32) (local {groups}) (local {counters})'
-        return f"{head} {self.statements(DEPTH)} {self.length()})"
+        return f"{head} {self.statements(DEPTH, 5)} {self.length()})"
 
     def module(self) -> str:
         functions = "\n".join(self.function(f"f{i}") for i in range(FUNCTIONS))
