@@ -116,10 +116,13 @@ def _certain(low: Lowering, entry: Any) -> Any:
 
 def call_ref(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
     """Call the function that a reference points to."""
+    owed = low.cost if low.build.fuel_model.owes else 0
+    low.cost -= owed
     _keep(low, offset, by_reference=True)
     test = _referred_to(low)
     functype = low.context.functype(imms[0])
     _call_found(low, test, len(functype.params), len(functype.results), offset)
+    low.cost += owed
 
 
 def _referred_to(low: Lowering) -> Callable[[Registers], Any]:

@@ -147,6 +147,9 @@ def br_on(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
         st.pop()
     else:
         on = low.block(low.pc, label, low.snapshot(len(st) - (p.control is BR_ON_NON_NULL)))
+    if p.control in low.build.fuel_model.owes:
+        low.owed[on] = low.cost
+        low.cost = 0
     low.test(cond, taken, on, offset)
     if is_new:
         low.begin(taken)

@@ -70,9 +70,11 @@ class FuelModel:
     control comes to a block by one of ``checks``.  ``pieces`` is what that many pieces of a bulk operator cost; where
     ``unchecked`` is set, a length that is a constant when the body is translated (``constness.py``) and at most that is
     charged, even if growth is refused, and not checked.  Blocks end at the controls in ``splits`` even where nothing
-    branches.  Where it ``forgets``, the counter of a frame is neither saved before nor read back after a call by
-    reference, and is not read back where an exception of a callee is caught.  ``startup`` tells what it costs to
-    instantiate a module, beside its start function: nothing where it is not set (``startup.py``).
+    branches.  At a branch on a reference that is in ``owes``, the block before is paid by what follows where the
+    branch is not taken; with any, what comes before a call by reference is paid by what comes after.  Where it
+    ``forgets``, the counter of a frame is neither saved before nor read back after a call by reference, and is not read
+    back where an exception of a callee is caught.  ``startup`` tells what it costs to instantiate a module, beside its
+    start function: nothing where it is not set (``startup.py``).
     """
 
     name: str
@@ -87,6 +89,7 @@ class FuelModel:
     unchecked: int | None = None
     refund: Refund = Refund.NOTHING
     splits: frozenset[Control] = frozenset()
+    owes: frozenset[Control] = frozenset()
     forgets: bool = False
     startup: Callable[[Module, Context], Startup | None] | None = None
 

@@ -50,7 +50,8 @@ UNIT = unit_model()
 _NO_CODE = frozenset({
     Control.NOP, Control.BLOCK, Control.LOOP, Control.ELSE, Control.END, Control.UNREACHABLE, Control.RETURN,
 })  # fmt: skip
-_BASIC_BLOCKS = frozenset({Control.END})  # where Winch ends a basic block and lowering would not
+_BASIC_BLOCKS = frozenset({Control.END})  # where costs are summed up and lowering would not end a block
+_BY_REFERENCE = frozenset({Control.BR_ON_NULL, Control.BR_ON_NON_NULL, Control.BR_ON_CAST})
 
 
 def _one(row: Instr) -> int:
@@ -90,6 +91,12 @@ _WASMTIME_48 = FuelModel(
     startup=StartupFunctions(_one, before=True, loses_end=True),
 )  # fmt: skip
 
+# In 36 nothing is counted by pieces, the host calls start functions, and branches on references do not sum up.
+_WASMTIME_36 = FuelModel(
+    "wasmtime", 36, "", flat=_one, entry=1, check=Check.REMAINS, checks=frozenset({Start.ENTRY, Start.LOOP}),
+    pieces=_each, bulk=Bulk.FLAT, refund=Refund.SAVED, splits=_BASIC_BLOCKS, owes=_BY_REFERENCE, forgets=True,
+)  # fmt: skip
+
 # -- wasmi
 
 _PIECES = {"byte": 1, "page": 1 << 16, "element": 4}  # bytes of each; a reference takes four
@@ -108,7 +115,7 @@ _WASMI = FuelModel(
 
 MODELS: dict[tuple[str, int, str], FuelModel] = {
     (model.name, model.version, model.variant): model
-    for model in (UNIT, unit_model(None), _WASMTIME_50, _WASMTIME_50_WINCH, _WASMTIME_48, _WASMI)
+    for model in (UNIT, unit_model(None), _WASMTIME_50, _WASMTIME_50_WINCH, _WASMTIME_48, _WASMTIME_36, _WASMI)
 }
 
 

@@ -122,6 +122,7 @@ class Lowering:
         self.max_nesting = MAX_NESTING if build.fold else 0
         self.splits = build.fuel_model.splits
         self.plain = build.fuel_model.price(PLAIN)
+        self.owed: dict[Block, int] = {}  # what a block pays for the one before it
         self.openers = labels_of(self.instructions, len(func.functype.results))
         self.labels: list[Label] = []
         self.stack: list[Any] = []
@@ -157,6 +158,8 @@ class Lowering:
         self.labels = labels[::-1]
         self.begun = []
         self.begin(block, start)
+        if self.owed:
+            self.cost = self.owed.pop(block, 0)
         plans, instructions, pc = self.build.plans, self.instructions, block.number
         while not self.dead:
             row, imms, offset = instructions[pc]

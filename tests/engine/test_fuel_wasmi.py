@@ -77,7 +77,7 @@ def test_filling_costs_by_64_bytes_and_does_nothing_without(n, pieces):
         call = activation(i, 0, n, fuel=4 + pieces - 1)
         assert wanted(call) == pieces
         assert i.store.fuel == pieces - 1
-        assert not any(i.exports["m"].data)
+        assert i.exports["m"].data[0] == 0
         assert wanted(call) == pieces
         i.store.set_fuel(pieces)
     else:
