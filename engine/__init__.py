@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from engine.execution.instantiate import instantiate, resolve
     from engine.resume import Finished, HostTrap, OutOfFuel, Suspended, TypedFunc, Yielded, call_resumable, typed
     from engine.runtime.store import Config, Store
+    from engine.snapshot import SnapshotError, restore, save
     from engine.text.parser import parse
     from engine.text.printer import print_module
     from engine.validation import validate
@@ -44,9 +45,10 @@ if TYPE_CHECKING:
 __all__ = [
     "CallError", "Config", "EngineBug", "ExhaustionError", "Finished", "HostTrap", "InvalidError",
     "InvocationConsumed", "LinkError", "MalformedError", "MismatchingParameterLen", "MismatchingParameterType",
-    "MismatchingResultLen", "MismatchingResultType", "OutOfFuel", "Store", "StoreMismatch", "Suspended", "TextError",
-    "Trap", "TrapKind", "TypedFunc", "UncaughtException", "UnsupportedError", "WasmError", "Yielded", "call_resumable",
-    "decode", "encode", "instantiate", "invoke", "parse", "print_module", "resolve", "typed", "validate",
+    "MismatchingResultLen", "MismatchingResultType", "OutOfFuel", "SnapshotError", "Store", "StoreMismatch",
+    "Suspended", "TextError", "Trap", "TrapKind", "TypedFunc", "UncaughtException", "UnsupportedError", "WasmError",
+    "Yielded", "call_resumable", "decode", "encode", "instantiate", "invoke", "parse", "print_module", "resolve",
+    "restore", "save", "typed", "validate",
 ]  # fmt: skip
 
 _HOMES = {
@@ -54,6 +56,7 @@ _HOMES = {
     "instantiate": "engine.execution.instantiate", "resolve": "engine.execution.instantiate",
     "invoke": "engine.execution.calls", "Config": "engine.runtime.store", "Store": "engine.runtime.store",
     **dict.fromkeys(("Finished", "HostTrap", "OutOfFuel", "Suspended", "TypedFunc", "Yielded"), "engine.resume"),
+    **dict.fromkeys(("SnapshotError", "restore", "save"), "engine.snapshot"),
     "call_resumable": "engine.resume", "typed": "engine.resume",
     "parse": "engine.text.parser", "print_module": "engine.text.printer",
 }  # fmt: skip

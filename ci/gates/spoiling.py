@@ -30,6 +30,10 @@ def spoil(source: Source, data: Any) -> None:
     places = calls if calls and source.chance(50) else everywhere
     if not places:
         return
+    references = [place for place in places if _kind(place[0][place[1]]) == "reference"]
+    if references and source.chance(25):
+        _retarget(source, references, data)
+        return
     container, key = source.choose(places)
     value = container[key]
     how = source.below(12)
@@ -82,6 +86,16 @@ def _alike(source: Source, places: list[Place], value: Any) -> Place | None:
 def _graft(source: Source, places: list[Place], container: Any, key: Any) -> None:
     other = _alike(source, places, container[key]) or source.choose(places)
     container[key] = _copy(other[0][other[1]])
+
+
+def _retarget(source: Source, references: list[Place], data: Any) -> None:
+    """Let a reference point to something else that there is, of any type."""
+    container, key = source.choose(references)
+    store = data["store"] if isinstance(data.get("store"), dict) else {}
+    letter, part = source.choose((("o", "objects"), ("f", "funcs"), ("x", "externs"), ("i", "")))
+    there = store.get(part)
+    n = source.below(len(there)) if isinstance(there, list) and there else 0
+    container[key] = f"{letter}{n}"
 
 
 def _swap(source: Source, places: list[Place], container: Any, key: Any) -> None:

@@ -198,10 +198,9 @@ class StoreReader:
         fields(data, "instance", "index")
         self._skip_empty()
         i, k = self.expected
-        found = data["instance"], data["index"]
-        if i >= len(self.store.instances) or (at(".instance", whole, found[0], i, i), found[1]) != (i, k):
+        found = at(".instance", whole, data["instance"], 0, MAX_FUEL), at(".index", whole, data["index"], 0, MAX_FUEL)
+        if found != (i, k) or i >= len(self.store.instances):
             raise SnapshotError(f"the next function is number {k} of instance {i}")
-        at(".index", whole, found[1], k, k)
         instance = self.store.instances[i]
         code = instance.module.codes[k - instance.context.imported["func"]]
         self.store.alloc_func(instance.context.funcs[k], instance, k, code)
