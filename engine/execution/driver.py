@@ -348,7 +348,8 @@ class Activation:
                         spent = saved
                 elif kind == RESTORE:
                     kept = block.kept  # type: ignore[attr-defined]  # a Restored
-                    spent = 0 if budget is None else int(limit - kept)
+                    if kept != UNMETERED and limit != UNMETERED:  # else metering began or ended while the call paused
+                        spent = int(limit - kept)
                     block = block.next
                 elif kind == STOP:
                     block = block.next
