@@ -445,3 +445,27 @@ def test_restored_graphs_have_every_operand_in_its_slot(index):
 def test_random_programs_go_on_in_another_process(capsys):
     assert snapshots.main(["--pauses", "12", "--jobs", "1", "--seed", "3"]) == 0
     assert "12 pauses" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, 50), (50, None), (50, 60), (None, None)])
+def test_a_frame_that_keeps_its_counter_goes_on_whether_metered_or_not(before, after):
+    known = module("""(module
+      (type $t (func (result i32))) (import "" "ask" (func $ask (type $t))) (elem declare func $g)
+      (func $g (type $t) (call $ask)) (func (export "f") (type $t) (call_ref $t (ref.func $g))))""")
+
+    def ask(caller, args):
+        raise Failure
+
+    host = Host(FuncType((), (I32,)), ask)
+    store = Store(Config(fuel_model=MODELS["wasmtime", 48, ""]))
+    store.alloc_host_func(*host)
+    instance = instantiate(store, known, store.funcs)
+    store.set_fuel(before)
+    calls = {"c": call_resumable(store, instance.exports["f"])}
+    text = dumps(save(store, {store.funcs[0]: "ask"}, calls))
+    assert [frame["kept"] and frame["kept"]["lost"] for frame in loads(text)["calls"]["c"]["frames"]] == [True, None]
+    other, others, _ = again(text, known, hosts={"ask": host})
+    for one, call in ((store, calls["c"]), (other, others["c"])):
+        one.set_fuel(after)
+        assert call.resume(one, 7).results == (7,)
+    assert (other.fuel_left, other.fuel_reserve) == (store.fuel_left, store.fuel_reserve)
