@@ -166,6 +166,14 @@ def test_any_other_trap_gives_back_all_since_the_counter_was_saved(oracle, body)
     assert left(oracle, f("(call $leaf) " + body, fields)) == [(BACK[body], AMPLE - 3)]
 
 
+@pytest.mark.parametrize("oracle", [o for o in CRANELIFT if "pulley" not in o])  # which has no shared memories
+def test_waiting_and_notifying_are_calls_whose_traps_give_back(oracle):
+    notify = "(drop (memory.atomic.notify offset=65536 (i32.const 0) (i32.const 0)))"
+    assert left(oracle, f(notify, "(memory 1 1 shared)")) == [("out of bounds memory access", AMPLE)]
+    add = "(drop (i32.atomic.rmw.add offset=65536 (i32.const 0) (i32.const 0)))"
+    assert left(oracle, f(add, "(memory 1 1 shared)")) == [("out of bounds memory access", AMPLE - 1 - 3)]
+
+
 LOOP = """(local i32) (loop
   (br_if 0 (i32.lt_u (local.tee 0 (i32.add (local.get 0) (i32.const 1))) (i32.const 10))))
   (drop (i32.div_s (i32.const 1) (i32.const 0)))"""
