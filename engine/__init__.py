@@ -35,7 +35,17 @@ if TYPE_CHECKING:
     )
     from engine.execution.calls import invoke
     from engine.execution.instantiate import instantiate, resolve
-    from engine.resume import Finished, HostTrap, OutOfFuel, Suspended, TypedFunc, Yielded, call_resumable, typed
+    from engine.resume import (
+        Finished,
+        HostTrap,
+        OutOfFuel,
+        Suspended,
+        TypedFunc,
+        Yielded,
+        call_resumable,
+        instantiate_resumable,
+        typed,
+    )
     from engine.runtime.store import Config, Store
     from engine.snapshot import SnapshotError, restore, save
     from engine.text.parser import parse
@@ -47,8 +57,8 @@ __all__ = [
     "InvocationConsumed", "LinkError", "MalformedError", "MismatchingParameterLen", "MismatchingParameterType",
     "MismatchingResultLen", "MismatchingResultType", "OutOfFuel", "SnapshotError", "Store", "StoreMismatch",
     "Suspended", "TextError", "Trap", "TrapKind", "TypedFunc", "UncaughtException", "UnsupportedError", "WasmError",
-    "Yielded", "call_resumable", "decode", "encode", "instantiate", "invoke", "parse", "print_module", "resolve",
-    "restore", "save", "typed", "validate",
+    "Yielded", "call_resumable", "decode", "encode", "instantiate", "instantiate_resumable", "invoke", "parse",
+    "print_module", "resolve", "restore", "save", "typed", "validate",
 ]  # fmt: skip
 
 _HOMES = {
@@ -57,7 +67,7 @@ _HOMES = {
     "invoke": "engine.execution.calls", "Config": "engine.runtime.store", "Store": "engine.runtime.store",
     **dict.fromkeys(("Finished", "HostTrap", "OutOfFuel", "Suspended", "TypedFunc", "Yielded"), "engine.resume"),
     **dict.fromkeys(("SnapshotError", "restore", "save"), "engine.snapshot"),
-    "call_resumable": "engine.resume", "typed": "engine.resume",
+    "call_resumable": "engine.resume", "instantiate_resumable": "engine.resume", "typed": "engine.resume",
     "parse": "engine.text.parser", "print_module": "engine.text.printer",
 }  # fmt: skip
 

@@ -34,6 +34,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from engine.errors import (
+    CallError,
     ExhaustionError,
     InvocationConsumed,
     MismatchingParameterLen,
@@ -46,6 +47,7 @@ from engine.errors import (
 from engine.execution import calls, driver
 from engine.execution.calls import enter, invoke
 from engine.execution.driver import Activation, call_host
+from engine.execution.instantiate import steps
 from engine.runtime.fits import fits
 from engine.runtime.instance import HostFunc
 
@@ -53,11 +55,24 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
-    from engine.runtime.instance import FuncInst
+    from engine.execution.driver import Frames
+    from engine.execution.frame import Registers
+    from engine.module import Module
+    from engine.runtime.instance import ExternVal, FuncInst
     from engine.runtime.store import Store
     from engine.types import ValType
 
-__all__ = ["Finished", "HostTrap", "OutOfFuel", "Suspended", "TypedFunc", "Yielded", "call_resumable", "typed"]
+__all__ = [
+    "Finished",
+    "HostTrap",
+    "OutOfFuel",
+    "Suspended",
+    "TypedFunc",
+    "Yielded",
+    "call_resumable",
+    "instantiate_resumable",
+    "typed",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +88,8 @@ class Suspended:
     __slots__ = ("_activation",)
     _wants_values: ClassVar[bool] = False
 
-    def __init__(self, activation: Activation) -> None:
-        self._activation: Activation | None = activation
+    def __init__(self, activation: Activation | Instantiation) -> None:
+        self._activation: Activation | Instantiation | None = activation
 
     @property
     def is_consumed(self) -> bool:
@@ -83,10 +98,13 @@ class Suspended:
 
     @property
     def activation(self) -> Activation:
-        """The call as it stands, or InvocationConsumed."""
-        if self._activation is None:
+        """The call as it stands, or InvocationConsumed; CallError for an instantiation, which is none."""
+        activation = self._activation
+        if activation is None:
             raise InvocationConsumed
-        return self._activation
+        if isinstance(activation, Instantiation):
+            raise CallError("an instantiation under way is no call")
+        return activation
 
     def resume(self, store: Store, *values: Any) -> Finished | Suspended:
         """Let the call go on, with values for the results of the function of the host that failed.
@@ -104,7 +122,7 @@ class Suspended:
         """End the call: its frames are gone.  What it did to the store stays."""
         self._activation = None
 
-    def _ready(self, store: Store, values: tuple[Any, ...]) -> Activation:
+    def _ready(self, store: Store, values: tuple[Any, ...]) -> Activation | Instantiation:
         """Consume the handle and return its activation, ready to run."""
         activation = self._activation
         if activation is None:
@@ -118,11 +136,11 @@ class Suspended:
             raise ExhaustionError(Resource.STACK)
         return activation
 
-    def _take(self, activation: Activation, values: tuple[Any, ...]) -> None:
+    def _take(self, activation: Activation | Instantiation, values: tuple[Any, ...]) -> None:
         """Hand the values to resume with to the activation, which wants none."""
         raise MismatchingResultLen(0, len(values))
 
-    def _consume(self) -> Activation:
+    def _consume(self) -> Activation | Instantiation:
         activation = self._activation
         if activation is None:
             raise InvocationConsumed
@@ -144,7 +162,7 @@ class HostTrap(Suspended):
     __slots__ = ("host_error", "host_func")
     _wants_values = True
 
-    def __init__(self, activation: Activation, host_func: HostFunc, host_error: Exception) -> None:
+    def __init__(self, activation: Activation | Instantiation, host_func: HostFunc, host_error: Exception) -> None:
         self._activation = activation
         self.host_func = host_func
         self.host_error = host_error
@@ -153,7 +171,7 @@ class HostTrap(Suspended):
         self._consume()
         return self.host_error
 
-    def _take(self, activation: Activation, values: tuple[Any, ...]) -> None:
+    def _take(self, activation: Activation | Instantiation, values: tuple[Any, ...]) -> None:
         _check_values(values, self.host_func.functype.results, MismatchingResultLen, MismatchingResultType)
         activation.answer(list(values))
 
@@ -169,7 +187,7 @@ class OutOfFuel(Suspended):
 
     __slots__ = ("required_fuel",)
 
-    def __init__(self, activation: Activation, required_fuel: int) -> None:
+    def __init__(self, activation: Activation | Instantiation, required_fuel: int) -> None:
         self._activation = activation
         self.required_fuel = required_fuel
 
@@ -203,14 +221,15 @@ def call_resumable(store: Store, func: FuncInst | HostFunc, *args: Any) -> Finis
     return _run(Activation(store, func, list(args), resumable=True))
 
 
-def _run(activation: Activation) -> Finished | Suspended:
+def _run(activation: Activation | Instantiation) -> Finished | Suspended:
     """Run up to the next end or stop.
 
     Traceback objects keep the frames of Python alive, with their variables.  So that a suspended call never refers to
     itself through the error that stopped it, and is freed as soon as nobody wants it, no variable here survives.
     """
+    run = activation.run
     try:
-        results = enter(activation.store, activation.run)
+        results = enter(activation.store, run) if type(activation) is Activation else run()
         if results is not None:
             return Finished(tuple(results))
         if activation.required_fuel is not None:
@@ -224,7 +243,7 @@ def _run(activation: Activation) -> Finished | Suspended:
         return HostTrap(activation, *failed)
     finally:
         failed = None
-        del activation
+        del activation, run
 
 
 def _forget_variables(error: Exception) -> None:
@@ -237,6 +256,57 @@ def _forget_variables(error: Exception) -> None:
 
 
 _OURS = {driver.__name__, calls.__name__}
+
+
+# -- instantiation
+
+
+class Instantiation:
+    """An instantiation under way, which a handle treats as an activation."""
+
+    __slots__ = ("_activation", "_steps", "failed", "required_fuel", "store")
+
+    def __init__(self, store: Store, module: Module, imports: Sequence[ExternVal]) -> None:
+        self.store = store
+        self.failed: tuple[HostFunc, Exception] | None = None
+        self.required_fuel: int | None = None
+        self._steps = steps(store, module, imports)
+        self._activation: Activation | None = None
+
+    @property
+    def frames(self) -> Frames:
+        """The frames of the start function, where it has come to that."""
+        return [] if self._activation is None else self._activation.frames
+
+    def run(self) -> list[Any] | None:
+        """Return the instance as the only result, or None for a pause; as ``Activation.run``."""
+        try:
+            pause = next(self._steps)
+        except StopIteration as end:
+            return [end.value]
+        self._activation, self.required_fuel = pause.activation, pause.required_fuel
+        self.failed = None if pause.activation is None else pause.activation.failed
+        if self.failed is not None:
+            raise self.failed[1]
+        return None
+
+    def answer(self, results: Registers) -> None:
+        """Say what the function of the host that failed is to have returned."""
+        assert self._activation is not None
+        self._activation.answer(results)
+
+    def exhausted(self) -> ExhaustionError:
+        """Return the error that it is not to go on with fuel from where it paused."""
+        return ExhaustionError(Resource.FUEL) if self._activation is None else self._activation.exhausted()
+
+
+def instantiate_resumable(store: Store, module: Module, imports: Sequence[ExternVal] = ()) -> Finished | Suspended:
+    """Instantiate as ``instantiate`` does, stopping as a resumable call does; the one result is the instance.
+
+    The start function and, where the fuel model charges for them, expressions and segments can stop.  What was done
+    before stays done.
+    """
+    return _run(Instantiation(store, module, imports))
 
 
 # -- typed functions
