@@ -144,6 +144,31 @@ def test_a_trap_where_the_counter_is_saved_is_paid_for(oracle, body):
     assert left(oracle, f(body, "(memory 1 1) (table 2 funcref) (elem (i32.const 0) func 0)")) == [(trap, AMPLE - cost)]
 
 
+REFERENCES = "(type $t (func)) (tag $e) (table 2 funcref) (elem declare func $g) (func $g (nop) (drop (i32.const 1)))"
+EXACT_LATER = {
+    "(throw $e)": 1,
+    "(throw_ref (ref.null exn))": 2,
+    "(call_ref $t (ref.null $t))": 2,
+    "(return_call_ref $t (ref.null $t))": 2,
+    "(return_call_indirect (i32.const 1))": 2,
+}
+
+
+@each_oracle
+@pytest.mark.parametrize("body", EXACT_LATER)
+def test_so_are_exceptions_and_calls_by_reference_that_fail(oracle, body):
+    ((word, fuel),) = left(oracle, f(body, REFERENCES))
+    assert word != "returned"
+    assert fuel == AMPLE - 1 - EXACT_LATER[body]
+
+
+@each_oracle
+def test_what_a_callee_spent_is_seen_after_it_returned_or_threw(oracle):
+    assert spent(oracle, f("(call_ref $t (ref.func $g))", REFERENCES)) == 1 + 2 + 2
+    fields = "(tag $e) (func $thrower (drop (i32.const 1)) (throw $e))"
+    assert spent(oracle, f("(block (try_table (catch_all 0) (call $thrower)))", fields)) == 1 + 2 + 3
+
+
 @every_oracle
 def test_a_trap_of_the_host_is_paid_for(oracle):
     assert left(oracle, f("(drop (i32.const 1)) (call 0)", '(import "" "trap" (func))')) == [("hosterror", AMPLE - 3)]
