@@ -38,6 +38,7 @@ __all__ = ["CallReader", "CallWriter", "SavedError"]
 _STARTS = ("weigh", *(start.name.lower() for start in Start))
 _MAX_FUEL = 1 << 80
 _MESSAGE = 4096
+_WALK = 16  # registers that may be made in the time in which an instruction is lowered or typed
 
 
 class SavedError(Exception):
@@ -257,6 +258,8 @@ class CallReader:
         start = at(".start", _start, data["start"])
         typing, graph = self._typing(func), self._graph(func)
         point = at(".at", _find, graph, where, waits, start)
+        if where not in typing.known:
+            self._take(_WALK * len(func.code.body))
         locals_ = at(".locals", self.objects.values, data["locals"], typing.locals_at(where))
         types = typing.operands_at(point, where)
         results: ResultType = ()
@@ -303,7 +306,7 @@ class CallReader:
 
     def _graph(self, func: FuncInst) -> Canonical:
         if func not in self.graphs:
-            self._take(len(func.code.body))
+            self._take(_WALK * len(func.code.body))
             self.graphs[func] = graph_of(func, Canonical)  # type: ignore[assignment]
         return self.graphs[func]
 

@@ -22,7 +22,7 @@ from engine.execution.fuel import Start
 from engine.execution.lower import Lowering
 from engine.instructions.model import Control
 from engine.types import EXN, RefType, ref
-from engine.validation.body import places
+from engine.validation.body import Place, places
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -137,15 +137,24 @@ class Typing:
         self.func = func
         params = len(func.functype.params)
         has_all = all(not isinstance(t, RefType) or t.null for _, t in code.locals)
-        view = context.function(func.functype, code.locals)
-        self.locals: Sequence[ValType] = view.locals
+        self.locals: Sequence[ValType] = context.function(func.functype, code.locals).locals
         self.tracked = len(self.locals) if has_all else params
-        self.places = places(view, code.body, func.functype.results, None if has_all else params)
+        self.known: dict[int, Place] = {}
+
+    def place(self, at: int) -> Place:
+        """Return what is known before an instruction to which control can come; each costs a walk through the body."""
+        if at not in self.known:
+            func = self.func
+            view = func.module.context.function(func.functype, func.code.locals)
+            tracked = None if self.tracked == len(self.locals) else self.tracked
+            found = places(view, func.code.body, func.functype.results, tracked, (at,))[at]
+            assert found is not None
+            self.known[at] = found
+        return self.known[at]
 
     def locals_at(self, at: int) -> list[ValType]:
         """Return the types of the locals before an instruction; one that may be unset there may be null."""
-        place = self.places[at]
-        assert place is not None
+        place = self.place(at)
         out = list(self.locals)
         for x in range(self.tracked, len(out)):
             t = out[x]
@@ -155,9 +164,7 @@ class Typing:
 
     def operands_at(self, point: Point, at: int) -> list[ValType]:
         """Return the types of the operands before an instruction, and the exceptions that clauses keep among them."""
-        place = self.places[at]
-        assert place is not None
-        out = list(place.operands)
+        out = list(self.place(at).operands)
         heights = []
         label: Label | None = point.label
         while label is not None:

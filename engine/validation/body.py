@@ -22,7 +22,7 @@ from engine.matching import matches, matches_results
 from engine.types import BOT, Arrow, ExactType, NumType, RefType, VecType, part_of, substitute, variable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 
     from engine.instructions.model import Instr
     from engine.module import Expr, In
@@ -364,19 +364,23 @@ class Place(NamedTuple):
     given: frozenset[int]
 
 
-def places(c: Context, body: Expr, results: ResultType, tracked: int | None = None) -> list[Place | None]:
+def places(
+    c: Context, body: Expr, results: ResultType, tracked: int | None = None, wanted: Container[int] | None = None
+) -> list[Place | None]:
     """Check an expression as :func:`check_body` does, and return the place before each instruction.
 
-    It is None where control cannot come.
+    It is None where control cannot come, and where it is not ``wanted``: places take as much memory as the stack is
+    high.
     """
     walker = Walker(c, results, tracked)
     out: list[Place | None] = []
 
     def watched() -> Iterator[In]:
-        for ins in body:
-            reached = not any(frame.unreachable for frame in walker.frames)
-            place = tuple(walker.vals), walker.frames[-1].height, frozenset(walker.given)
-            out.append(Place(*place) if reached else None)
+        for x, ins in enumerate(body):
+            place = None
+            if (wanted is None or x in wanted) and not any(frame.unreachable for frame in walker.frames):
+                place = Place(tuple(walker.vals), walker.frames[-1].height, frozenset(walker.given))
+            out.append(place)
             yield ins
 
     check_body(c, watched(), results, None, tracked, walker)
