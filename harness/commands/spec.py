@@ -134,8 +134,6 @@ def _compare(
         setting, off = setting_for(engine, other, checks, registry, out)
         for check, reason in off.items():
             click.echo(f"check {check} is off: {reason}", err=True)
-        with Against(setting) as first:
-            versions = [str(d.version) for d in first.runner.descriptions()]
         results: list[Compared] = []
         with Live() as live:
             for result in in_threads(files, jobs, lambda: Against(setting)):
@@ -144,8 +142,8 @@ def _compare(
     except (Unavailable, RegistryError) as e:
         raise EnvironmentProblem(str(e)) from e
     if json_ is not None:
-        json_.write_text(json.dumps(against_json(setting, versions, results), indent=1) + "\n", "utf-8")
-    click.echo(against_text(setting, versions, results))
+        json_.write_text(json.dumps(against_json(setting, results), indent=1) + "\n", "utf-8")
+    click.echo(against_text(setting, results))
     return Exit.FINDINGS if unexplained(results) or any(r.problem for r in results) else Exit.CLEAN
 
 

@@ -55,6 +55,7 @@ class Setting:
     """What is compared: the reference side first, checks out of CHECKS; ``out`` is where mismatches are saved."""
 
     oracles: tuple[str, str]
+    versions: tuple[str, str]
     checks: tuple[str, ...]
     registry: Registry
     out: Path | None = None
@@ -102,8 +103,22 @@ def setting_for(
         if engine == ASSEMBLER and counts:
             engine = reference_for(right.description.fuel_model)
         with connect(engine, budget=BUDGET) as left:
-            off = reasons_off(left.description, right.description, checks)
-    return Setting((engine, other), tuple(c for c in CHECKS if c in checks and c not in off), registry, out), off
+            described = left.description, right.description
+            off = reasons_off(*described, checks)
+    versions = (str(described[0].version), str(described[1].version))
+    made = tuple(check for check in CHECKS if check in checks and check not in off)
+    return Setting((engine, other), versions, made, registry, out), off
+
+
+class _Left:
+    """The left side of a runner as an assembler."""
+
+    def __init__(self, runner: Runner) -> None:
+        self.runner = runner
+        self.id = runner.oracles[0].id
+
+    def run(self, plan: Plan) -> Sequence[Record]:
+        return self.runner.run(plan, (self.id,)).sides[0].records
 
 
 class Against:
@@ -112,14 +127,16 @@ class Against:
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
         self.runner = Runner([connect(o, budget=BUDGET) for o in setting.oracles], setting.registry)
-        self.assembler = Oracle(ASSEMBLER, budget=BUDGET)
+        is_ours = setting.oracles[0].partition(":")[0] == ASSEMBLER
+        self.assembler = _Left(self.runner) if is_ours else Oracle(ASSEMBLER, budget=BUDGET)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.runner.close()
-        self.assembler.close()
+        if isinstance(self.assembler, Oracle):
+            self.assembler.close()
 
     def run(self, file: SuiteFile) -> Compared:
         """Return what came of comparing one file."""
@@ -154,7 +171,7 @@ class Against:
 
     def _compare(self, result: Compared, whole: Watched, name: str) -> Run:
         """Run a plan on both sides, add what came of it, and return the run."""
-        run = self.runner.run(whole.plan)
+        run = self.runner.run(whole.plan, deadline_s=whole.plan.limits.step_ms / 1000)
         settled = settle(whole, run.sides[0], run.sides[1])
         _count(result, whole, run, settled, name)
         for verdict in settled.mismatches:
@@ -208,8 +225,8 @@ class Against:
             return ""
         command = whole.commands[verdict.step]
         origin = f"{result.file.name}:{0 if command is None else command.line}"
-        described = zip(self.setting.oracles, self.runner.descriptions(), strict=True)
-        provenance = {"origin": origin, "versions": {oracle: str(d.version) for oracle, d in described}}
+        versions = dict(zip(self.setting.oracles, self.setting.versions, strict=True))
+        provenance = {"origin": origin, "versions": versions}
         case = Case(plan, provenance, self.setting.oracles, None, shown[1])
         with _SAVING:
             free = [folder / str(n) for n in range(KEEP) if not (folder / str(n)).exists()]

@@ -33,9 +33,9 @@ def unexplained(results: Iterable[Compared]) -> list[Mismatch]:
     return [m for result in results for m in result.mismatches if not m.divergence]
 
 
-def against_text(setting: Setting, versions: Sequence[str], results: Sequence[Compared]) -> str:
+def against_text(setting: Setting, results: Sequence[Compared]) -> str:
     """Return what is printed at the end."""
-    sides = [f"{oracle} ({version})" for oracle, version in zip(setting.oracles, versions, strict=True)]
+    sides = [f"{oracle} ({version})" for oracle, version in zip(setting.oracles, setting.versions, strict=True)]
     lines = [f"{' against '.join(sides)}: {', '.join(setting.checks)}; {len(results):,} scripts"]
     counts, left_out = _sums(results)
     lines += [f"{counts[name]:>12,}  {text}" for name, text in _COUNTS.items() if name in counts]
@@ -61,11 +61,11 @@ def against_text(setting: Setting, versions: Sequence[str], results: Sequence[Co
     return "\n".join(lines)
 
 
-def against_json(setting: Setting, versions: Sequence[str], results: Sequence[Compared]) -> dict[str, Any]:
+def against_json(setting: Setting, results: Sequence[Compared]) -> dict[str, Any]:
     """Return everything as plain data."""
     counts, left_out = _sums(results)
     return {
-        "oracles": dict(zip(setting.oracles, versions, strict=True)),
+        "oracles": dict(zip(setting.oracles, setting.versions, strict=True)),
         "checks": list(setting.checks),
         "counts": dict(sorted(counts.items())),
         "left out": dict(sorted(left_out.items())),

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from harness.wast.suite import SuiteFile
     from harness.wast.texts import Disagreement
     from oracles.adapter import Description
-    from oracles.outcome import Outcome
+    from oracles.outcome import Outcome, Record
+    from oracles.plan import Plan
 
 __all__ = [
     "ASSEMBLERS",
@@ -124,8 +125,17 @@ class AssemblerError(Exception):
     """The assembler crashed or answered something other than a binary or a rejection."""
 
 
+class Assembler(Protocol):
+    """What runs a plan of ``assemble`` steps."""
+
+    @property
+    def id(self) -> str: ...
+
+    def run(self, plan: Plan) -> Sequence[Record]: ...
+
+
 def assemble(
-    script: Script, assembler: Oracle, parts: Sequence[Part] = PARTS
+    script: Script, assembler: Assembler, parts: Sequence[Part] = PARTS
 ) -> tuple[dict[str, bytes], dict[int, Outcome]]:
     """Return the binaries by name and, by command, the assembler's outcome where it gave none."""
     plan = assembly(script, parts)

@@ -65,6 +65,26 @@ def test_two_engines_agree_after_every_command_in_results_state_fuel_and_pauses(
     assert result.left_out["slice-refund"] >= 1
 
 
+IMAGES = b"""
+(module (memory (export "m") 1)) (register "a")
+(module (memory 1) (memory 1) (data (memory 1) (i32.const 0) "x"))
+(module (memory 1) (memory 1) (data (memory 0) (i32.const 0) "x") (data (memory 1) (i32.const 0) "x"))
+(module (memory (import "a" "m") 1) (memory 1) (data (memory 1) (i32.const 4095) "xy"))
+(module (memory (import "a" "m") 1) (data (i32.const 10) "xyz"))
+(module (memory 1) (data (i32.const 0) "x") (global funcref (ref.null func)) (elem funcref (ref.null func)))
+(module (func $f) (table 2 funcref) (elem (i32.const 0) $f) (elem (i32.const 1) funcref (ref.func $f)) (start $f))
+(assert_trap (module (memory 1) (data (i32.const 65536) "x")) "out of bounds memory access")
+(assert_trap (module (func $f unreachable) (start $f)) "unreachable")
+"""
+
+
+def test_instantiations_cost_and_pause_alike():
+    result, _ = compared("reference", "wasmtime", "state", "fuel", "resume", file=SuiteFile("own/images.wast", IMAGES))
+    assert result.mismatches == []
+    assert result.counts["fuel"] >= 2 * 9
+    assert result.counts["pauses"] > 4
+
+
 def test_without_checks_only_results_are_compared():
     result, _ = compared("reference", "wasmtime")
     assert result.mismatches == []
