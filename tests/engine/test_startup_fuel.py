@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine import Config, ExhaustionError, Store, Trap, TrapKind, instantiate
+from engine import Config, ExhaustionError, Store, Trap, TrapKind, instantiate, invoke
 from engine.execution.fuel_models import fuel_model
 from engine.execution.instantiate import steps
 from engine.types import FuncType
@@ -226,6 +226,20 @@ def test_running_out_leaves_what_was_done_up_to_the_check():
     store = metered(checks[-1] + 1)
     assert instantiate(store, text, provided(store)).exports["n"].value == 5
     assert store.fuel == 0  # the start function spends 2 more after its check
+
+
+SEES = """(import "" "t" (table 300 funcref)) (memory 1) (data (i32.const 0) "a")
+  (func $g (result i32) (i32.load8_u (i32.const 0))) (elem (i32.const 0) func {}) (elem (i32.const 300) func $g)"""
+
+
+@pytest.mark.parametrize(("fuel", "error", "byte"), [(10_000, Trap, 0), (50, ExhaustionError, 0x61)])
+def test_images_are_there_where_elements_run_out_of_fuel_but_not_where_they_trap(fuel, error, byte):
+    store = metered(fuel)
+    table, _ = provided(store)
+    with pytest.raises(error):
+        instantiate(store, wat(SEES.format("$g " * 200)), (table,))
+    store.set_fuel(100)
+    assert invoke(store, table.elems[0], ()) == [byte]
 
 
 def test_steps_pause_at_each_interval():
