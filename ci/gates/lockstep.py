@@ -81,7 +81,7 @@ class Bench:
                 found = self.examiner.found(plan, judgement, index)
                 place = ""
                 if self.out is not None:
-                    place = str(self.out / slug(found.signature) / f"{kind}-{index}")
+                    place = str(self.out / slug(found.signature) / f"{kind.replace(' ', '-')}-{index}")
                     with contextlib.suppress(FileExistsError):
                         save_case(found.case, place, renderings(found.case))
                 if self.mismatches <= SHOWN:

@@ -79,7 +79,7 @@ def settled(straight: Sequence[Record], sliced: Sequence[Record]) -> tuple[Recor
         fuel, wanted = data.get("fuel"), (one.data or {}).get("fuel")
         if isinstance(fuel, int) and isinstance(wanted, int):
             missing = wanted - fuel - less
-            if missing > 0 and isinstance(one.outcome, Trapped) and data.get("paused"):
+            if missing > 0 and isinstance(one.outcome, Trapped) and "paused" in data:  # calls by hosts pause unseen
                 less += missing
             data["fuel"] = fuel + less
         if isinstance(data.get("trace"), list):
