@@ -182,8 +182,11 @@ class Against:
         """Compare what each engine's straight run and its run in slices came to in a part: it must be the same (R9)."""
         for left, right in zip(straight.sides, slices.sides, strict=True):
             known = [replace(left.records[i], step=at) for at, i in enumerate(steps) if i < len(left.records)]
-            one = replace(left, records=[_seen_in(part, record) for record in known])
-            two = replace(right, records=[replace(r, step=r.step - 1) for r in right.records[1:]])
+            again = [replace(r, step=r.step - 1) for r in right.records[1:]]
+            one, two = (
+                replace(side, records=[_seen_in(part, record) for record in records])
+                for side, records in ((left, known), (right, again))
+            )
             settled = settle(part, one, two, OF_SLICES)
             if settled.mismatches:
                 one, two = (replace(side, records=renumbered(side.records)) for side in (one, two))
@@ -259,10 +262,10 @@ def _shows_state(run: Run, i: int) -> bool:
 
 
 def _seen_in(part: Watched, record: Record) -> Record:
-    """Return the record of an observation of everything without instances that are not in a part."""
+    """Return the record of an observation of everything with the instances of a part alone."""
     step = part.plan.steps[record.step]
     if step.kind != "observe" or step.get("instances") is not None or record.data is None:
         return record
-    there = {s["instance"] for s in part.plan.steps if s.kind == "instantiate"}
-    seen = {name: state for name, state in record.data["instances"].items() if name in there}
+    own = frozenset[str]().union(*part.groups)
+    seen = {name: state for name, state in record.data["instances"].items() if name in own}
     return replace(record, data={**record.data, "instances": seen})

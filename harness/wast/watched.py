@@ -67,7 +67,7 @@ class Watched:
 
         A pause shows the state of all instances there are, most of which may have nothing to do with what runs.  So
         groups are put together to a few instances only.  Steps of no group are in the first part, but for the last,
-        which is in all.
+        which is in all.  An instance of another part that is there to be linked with is in no group.
         """
         last = len(self.plan.steps) - 1
         found = []
@@ -80,7 +80,8 @@ class Watched:
                 or (step.kind == "instantiate" and step["instance"] in needed)
                 or (not group and (n == 0 or (i == last and step.kind == "observe")))
             )
-            commands, groups = tuple(self.commands[i] for i in kept), tuple(self.groups[i] for i in kept)
+            commands = tuple(self.commands[i] for i in kept)
+            groups = tuple(self.groups[i] if self.groups[i] & pack else frozenset() for i in kept)
             decides = {at: self.decides.get(i, 0) for at, i in enumerate(kept) if not self.groups[i] - pack}
             found.append((Watched(self._only(kept, needed), commands, groups, decides, self.providers), kept))
         return found

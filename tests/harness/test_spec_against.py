@@ -85,6 +85,18 @@ def test_instantiations_cost_and_pause_alike():
     assert result.counts["pauses"] > 4
 
 
+def test_parts_in_slices_need_not_know_what_others_did_to_spectest():
+    many = b"(module (memory 1))" * 10
+    text = b"""(module (import "spectest" "memory" (memory 1)) (data (i32.const 0) "x"))
+(module (import "spectest" "table" (table 1 funcref)) (func $f) (elem (i32.const 0) $f))""" + many + b"""
+(module (global $g (import "spectest" "global_i32") i32) (memory 1)
+  (func (export "f") (result i32) (i32.store (i32.const 0) (global.get $g)) (i32.load (i32.const 0))))
+(assert_return (invoke "f") (i32.const 666))"""  # fmt: skip
+    result, _ = compared("reference", "wasmtime", "state", "resume", file=SuiteFile("own/parts.wast", text))
+    assert result.mismatches == []
+    assert result.counts["commands in slices"] == result.counts["commands straight"] == 14
+
+
 def test_without_checks_only_results_are_compared():
     result, _ = compared("reference", "wasmtime")
     assert result.mismatches == []
