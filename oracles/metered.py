@@ -125,6 +125,11 @@ class MeteredSession(Session):
         if before != after:
             self.set_interval(after)
 
+    def take_back(self) -> None:
+        """Forget the latest pause: it was none."""
+        self.paused -= 1
+        del self.pauses[self.paused :]
+
     def _state(self) -> str:
         try:
             return state_digest({name: self.observe_instance(name) for name in self.instances})

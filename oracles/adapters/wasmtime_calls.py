@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 from oracles.adapter import Answer, blocked, values_of
 from oracles.adapters.wasmtime_api import VAL_SIZE
 from oracles.adapters.wasmtime_hosts import HostSession
+from oracles.adapters.wasmtime_polls import Polls
 from oracles.adapters.wasmtime_state import FUNC, TEXT_CAP, Export
-from oracles.outcome import Exhausted, Outcome, Rejected, Returned, Threw, Trapped
+from oracles.outcome import Exhausted, Outcome, Rejected, Returned, Threw, Trapped, Unsupported
 from oracles.traps import HOST_TRAP, STACK, WASMTIME_CODES
 
 if TYPE_CHECKING:
@@ -56,15 +57,16 @@ class CallSession(HostSession):
 
     def _finish(self, future: int) -> None:
         """Poll a future to its end, and take note of the pauses of calls that are the plan's own."""
-        poll, shown = self.api.wasmtime_call_future_poll, self.nesting == 0 and bool(self.intervals)
+        poll, delete = self.api.wasmtime_call_future_poll, self.api.wasmtime_call_future_delete
+        polls = Polls(self, self.nesting == 0)
         self.suspended = False
         try:
             while not poll(future):
-                if shown:
-                    self.pause("host" if self.suspended else "fuel")
-                    self.suspended = False
+                if self.intervals:
+                    polls.missed()
+            polls.end()
         finally:
-            self.api.wasmtime_call_future_delete(future)
+            delete(future)
 
     def _arity(self, export: Export) -> tuple[int, int]:
         functype = self.api.wasmtime_func_type(self.context, export.address)
@@ -85,33 +87,43 @@ class CallSession(HostSession):
 
     def set_fuel(self, fuel: int) -> None:
         self.api.error(self.api.wasmtime_context_set_fuel(self.context, fuel))
+        self.slice_fuel = fuel
 
     def set_interval(self, interval: int) -> None:
         self.api.error(self.api.wasmtime_context_fuel_async_yield_interval(self.context, interval))
+        self.interval, self.slice_fuel = interval, self.fuel()
 
     # how calls end
 
     def _ended(self, error: int | None, trap: int | None, *, linking: bool = False) -> Outcome | None:
         """Return how a call or instantiation ended, None if it returned; frees what it is given."""
+        ended = self._ending(error, trap, linking)
+        if self.unsure and not self.nesting:
+            self.unsure = False
+            return Unsupported("pauses that cannot be told from those of a collection")
+        return ended
+
+    def _ending(self, error: int | None, trap: int | None, linking: bool) -> Outcome | None:
         if not error and not trap:
             return None
         if self.bug is not None or self.pending is not None:
             bug, self.bug = self.bug, None
             pending, self.pending = self.pending, None
-            self.api.error(error)
-            if trap:
-                self.api.wasm_trap_delete(trap)
+            self._freed(error, trap)
             if bug is not None:
                 raise bug
             return pending
         if self.api.wasmtime_context_has_exception(self.context):
-            self.api.error(error)
-            if trap:
-                self.api.wasm_trap_delete(trap)
+            self._freed(error, trap)
             return self._exception()
         if trap:
             return self._trap(trap)
         return _refused(self.api.error(error) or "", linking=linking)
+
+    def _freed(self, error: int | None, trap: int | None) -> None:
+        self.api.error(error)
+        if trap:
+            self.api.wasm_trap_delete(trap)
 
     def _trap(self, trap: int) -> Outcome:
         code, text = ctypes.c_uint8(), ""

@@ -52,6 +52,8 @@ class HostSession(StateSession):
         self.tags: list[ctypes.Array[ctypes.c_char]] = []
         self.linker: int | None = None  # the asynchronous functions are made through one
         self.suspended = False  # a continuation said no in this poll
+        self.unsure = False  # what was told of pauses may be wrong
+        self.slice_fuel = self.interval = 0
         self.pending: Outcome | None = None  # what a host function ended with
         self.thrown: Exn | None = None  # the exception that leaves a host function, rooted
         self.bug: BaseException | None = None  # what the adapter did wrong inside a callback
