@@ -103,3 +103,17 @@ def test_the_lock_pins_every_package_by_hash() -> None:
 def test_an_oracle_without_an_environment_is_refused() -> None:
     with pytest.raises(Unavailable, match="needs no environment"):
         install("wasmtime")
+
+
+def test_an_older_wasmtime_is_made_of_all_files_of_its_adapter() -> None:
+    older = ENVIRONMENTS["wasmtime@48"]
+    assert older.python == sys.version_info[:2]
+    assert {f"adapters/{path.name}" for path in (HERE / "adapters").glob("wasmtime*.py")} <= set(older.files)
+    assert (HERE / older.lock).read_text().count("--hash=sha256:") > 5
+
+
+@pytest.mark.external
+@pytest.mark.skipif(not ENVIRONMENTS["wasmtime@48"].is_current(), reason="wasmtime@48 is not installed")
+def test_an_older_wasmtime_counts_by_its_own_model() -> None:
+    with Oracle("wasmtime@48") as oracle:
+        assert (oracle.description.version, oracle.description.fuel_model) == ("48.0.0", "wasmtime 48")
