@@ -31,7 +31,7 @@ from engine.execution.build import build_of
 from engine.execution.fuel_models import MODELS
 from engine.features import EXECUTED
 from engine.resume import HostTrap, OutOfFuel, Suspended, Yielded
-from engine.runtime.store import MAX_FUEL, Config, Store
+from engine.runtime.store import MAX_FUEL, MAX_PART, Config, Store
 from engine.snapshot.frames import CallReader, CallWriter, SavedError
 from engine.snapshot.naming import TypeNames
 from engine.snapshot.plain import SnapshotError, at, each, fields, items, named, shown, string, whole
@@ -56,7 +56,7 @@ __all__ = [
 ]  # fmt: skip
 
 FORMAT, VERSION = "wasm-store", 1
-MAX_ITEMS = 1 << 26  # elements of all tables, and registers of all frames
+MAX_ITEMS = 1 << 25  # elements of all tables, and registers of all frames
 
 _LIMITS = tuple(field.name for field in fields_of(Config) if field.name.startswith("max_"))
 _LEAST_FUEL = -(1 << 80)  # what straight-line code may have overspent is far above
@@ -223,7 +223,7 @@ def _model(data: Any, config: Config) -> FuelModel:
 def _set_fuel(store: Store, data: Any) -> None:
     left, interval = data["left"], data["interval"]
     store.fuel_left = None if left is None else at(".left", whole, left, _LEAST_FUEL, MAX_FUEL)
-    store.fuel_interval = None if interval is None else at(".interval", whole, interval, 1, MAX_FUEL)
+    store.fuel_interval = None if interval is None else at(".interval", whole, interval, 1, MAX_PART)
     store.fuel_reserve = at(".reserve", whole, data["reserve"], 0, MAX_FUEL)
 
 

@@ -14,6 +14,7 @@ from engine.execution.fuel_models import MODELS, unit_model
 from engine.features import EXECUTED
 from engine.snapshot import Host, dumps, loads
 from engine.types import I32, I64, FuncType
+from generators.source import Source
 
 TEXT = """(module (type $ask (func (param i32) (result i32))) (import "" "ask" (func $ask (type $ask)))
   (rec (type $s (struct (field $next (mut (ref null $s))) (field i8))))
@@ -97,6 +98,7 @@ CHANGES = [
     (("fuel", "left"), 1 << 64, "fuel.left", "is not from"),
     (("fuel", "left"), -(1 << 90), "fuel.left", "is not from"),
     (("fuel", "reserve"), -1, "fuel.reserve", "is not from"),
+    (("fuel", "interval"), 1 << 63, "fuel.interval", "is not from"),
     (("fuel", "interval"), 0, "fuel.interval", "is not from"),
     ((*STORE, "externs", 0), "that", "store.externs[0]", "no external value is named 'that'"),
     ((*STORE, "funcs", 0, "host"), "tell", "store.funcs[0].host", "no host function is named 'tell'"),
@@ -205,6 +207,23 @@ def test_data_of_any_kind_is_refused(data):
     assert refused(data).message
 
 
+def test_broken_texts_are_refused_or_read():
+    whole = text()
+    source = Source.fresh("texts")
+    words = set()
+    for _ in range(300):
+        i = source.below(len(whole))
+        broken = (
+            whole[:i] + source.choose(("", '"', "{", "]", "9", "-", "null", "\\", "\0")) + whole[i + source.below(3) :]
+        )
+        try:
+            restore(loads(broken), [known()], HOSTS, {"it": 1})
+            words.add("read")
+        except SnapshotError as e:
+            words.add("refused" if e.path else "broken")
+    assert words == {"read", "refused", "broken"}
+
+
 def test_a_text_that_is_too_long_is_not_read():
     with pytest.raises(SnapshotError, match="more than 10 bytes"):
         loads(text(), max_bytes=10)
@@ -214,7 +233,7 @@ def test_what_a_few_bytes_ask_for_is_bounded():
     data = loads(text())
     data["store"]["tables"] += [{"addr": "i32", "type": {"null": True, "heap": "func", "exact": False}, "max": None,
                                  "elems": [[10_000_000, None]]}] * 1000  # fmt: skip
-    assert "too large" in refused(data).message
+    assert "too large" in refused(data, max_items=1 << 20).message
     data = loads(text())
     data["calls"] = {str(n): data["calls"]["c"] for n in range(1000)}
     assert "too much memory" in refused(data, max_items=10_000).message
