@@ -21,7 +21,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from harness.checks.resume import is_sliced, kept, settled
+from harness.checks.resume import forgets, is_sliced, kept, settled
 from harness.checks.resume import straight as without_slices
 from harness.compare import Comparison, Differ, Side, canonical, compare, outcome_class
 from harness.divergences import Registry
@@ -213,9 +213,10 @@ class Runner:
     def check_straight(self, sliced: Run, straight: Run | None = None) -> list[Judgement]:
         """Return a finding if the first oracle's run in slices did not come to what the straight run comes to (R9).
 
-        ``straight`` is that run where there has been one; nothing is said of plans without slices.
+        ``straight`` is that run where there has been one; nothing is said of plans without slices, and of models that
+        forget.
         """
-        if not is_sliced(sliced.plan):
+        if not is_sliced(sliced.plan) or forgets(sliced.sides[0].fuel_model):
             return []
         plan = without_slices(sliced.plan)
         if straight is None or straight.plan != plan:

@@ -421,12 +421,13 @@ def crc_pages(read: Callable[[int, int], bytes], size: int) -> dict[str, str]:
 ADAPTERS: dict[str, str] = {
     "reference": "oracles.adapters.reference",
     "wasmtime": "oracles.adapters.wasmtime",
+    "wasmtime@48": "oracles.adapters.wasmtime",
     "wasmer": "oracles.adapters.wasmer",
     "wasmer@1.1": "oracles.adapters.wasmer1",
 }
 IDS: tuple[str, ...] = (
-    "reference", "wasmtime", "wasmtime:none", "wasmtime:winch", "wasmtime:pulley", "wasmer", "wasmer@1.1:cranelift",
-    "wasmer@1.1:singlepass",
+    "reference", "wasmtime", "wasmtime:none", "wasmtime:winch", "wasmtime:pulley", "wasmtime@48", "wasmer",
+    "wasmer@1.1:cranelift", "wasmer@1.1:singlepass",
 )  # fmt: skip
 
 

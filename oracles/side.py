@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -66,12 +67,19 @@ class Environment:
 
 
 _WORKER = ("__init__.py", "plan.py", "outcome.py", "traps.py", "protocol.py", "worker.py", "adapter.py")
+_WASMTIME = sorted(f"adapters/{path.name}" for path in (HERE / "adapters").glob("wasmtime*.py"))
 ENVIRONMENTS: dict[str, Environment] = {
     "wasmer@1.1": Environment(
         "wasmer@1.1",
         (3, 10),
         "adapters/wasmer1.txt",
         (*_WORKER, "adapters/__init__.py", "adapters/wasmer.py", "adapters/wasmer1.py"),
+    ),
+    "wasmtime@48": Environment(
+        "wasmtime@48",
+        sys.version_info[:2],
+        "adapters/wasmtime48.txt",
+        (*_WORKER, "metered.py", "adapters/__init__.py", *_WASMTIME),
     ),
 }
 

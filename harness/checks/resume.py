@@ -4,7 +4,8 @@ What is compared is each pause (R9: its cause, the fuel and a digest of the stat
 that a run in slices comes to what the straight run does.  An interval of 1 pauses at every check point.
 
 One thing slicing does change, by the models themselves: where a trap gives back what was spent since the engine last
-saved its counter, a pause is such a point, so that after it a trap gives back less (:func:`settled`).
+saved its counter, a pause is such a point, so that after it a trap gives back less (:func:`settled`).  Nothing is said
+of models that forget what callees spent (:func:`forgets`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from engine.execution.fuel_models import MODELS
 from harness.checks.dressing import with_actions, with_prologue, without
 from harness.verdicts import FUEL_NOTE
 from oracles.outcome import Trapped
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from generators.source import Source
     from oracles.outcome import Record
 
-__all__ = ["EVERY", "derive", "is_sliced", "kept", "settled", "steps_through", "straight"]
+__all__ = ["EVERY", "derive", "forgets", "is_sliced", "kept", "settled", "steps_through", "straight"]
 
 EVERY = (1,)  # intervals that pause at every check point
 _SIZES = (3, 10, 40, 200, 1000)
@@ -57,6 +59,11 @@ def is_sliced(plan: Plan) -> bool:
 def steps_through(plan: Plan) -> bool:
     """Return whether the plan pauses at every check point, throughout."""
     return [tuple(s["intervals"]) for s in plan.steps if s.kind == "yield_schedule"] == [EVERY]
+
+
+def forgets(fuel_model: str) -> bool:
+    """Return whether, by this model, calls lose what their callees spent: then how much depends on where they paused."""
+    return any(model.forgets for model in MODELS.values() if str(model) == fuel_model)
 
 
 def straight(plan: Plan) -> Plan:

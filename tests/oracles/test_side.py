@@ -113,7 +113,6 @@ def test_an_older_wasmtime_is_made_of_all_files_of_its_adapter() -> None:
 
 
 @pytest.mark.external
-@pytest.mark.skipif(not ENVIRONMENTS["wasmtime@48"].is_current(), reason="wasmtime@48 is not installed")
 def test_an_older_wasmtime_counts_by_its_own_model() -> None:
     with Oracle("wasmtime@48") as oracle:
         assert (oracle.description.version, oracle.description.fuel_model) == ("48.0.0", "wasmtime 48")
