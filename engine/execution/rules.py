@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from engine.errors import Trap, TrapKind
 from engine.execution import closures
 from engine.execution.closures import VALUE
-from engine.execution.constness import never_in_bounds
 from engine.execution.frame import BULK, JUMP, UNREACHABLE
 from engine.execution.fuel import Bulk, Check, Refund, Start
+from engine.execution.sight import never_in_bounds
 from engine.instructions import numeric
 from engine.instructions.memory import load_n, store_n
 from engine.instructions.model import Control, Effect, Region

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from engine.errors import ExhaustionError, Resource
-from engine.execution.constness import GLOBAL, LITERAL, kind_of, literal_global
+from engine.execution.sight import GLOBAL, LITERAL, kind_of, literal_global
 from engine.instructions import numeric
 from engine.instructions.model import Effect
 from engine.matching import matches
