@@ -103,7 +103,7 @@ def _sums(results: Iterable[Compared]) -> tuple[Counter[str], Counter[str]]:
     for result in results:
         counts.update(result.counts)
         left_out.update(result.left_out)
-    return counts, left_out
+    return counts, +left_out
 
 
 def _meaning(rule: str) -> str:
