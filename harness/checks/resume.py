@@ -62,7 +62,7 @@ def steps_through(plan: Plan) -> bool:
 
 
 def forgets(fuel_model: str) -> bool:
-    """Return whether, by this model, calls lose what their callees spent: then how much depends on where they paused."""
+    """Return whether, by this model, calls lose what callees spent: how much then depends on where they paused."""
     return any(model.forgets for model in MODELS.values() if str(model) == fuel_model)
 
 
