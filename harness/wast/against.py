@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self
 
 from engine.errors import MalformedError
+from engine.features import WASM_3
 from harness.case import Case, Finding, save_case
 from harness.checks.abilities import reasons_off, reference_for
 from harness.compare import Differ
@@ -28,6 +29,7 @@ from harness.wast.settle import OF_SLICES, renumbered, settle
 from harness.wast.spectest import HOSTS, SILENT_PARTS, parts_for
 from harness.wast.suite import features_of
 from harness.wast.watched import watched
+from oracles.adapter import ALL
 from oracles.process import Oracle
 
 if TYPE_CHECKING:
@@ -147,8 +149,8 @@ class Against:
         except (MalformedError, AssemblerError) as e:
             result.problem = str(e)
             return result
-        features = features_of(file.folder)
         common = set.intersection(*(set(d.features) for d in self.runner.descriptions()))
+        features = _features(file.folder, common)
         parts = parts_for(common, features, SILENT_PARTS)
         hosts = HOSTS
         if "fuel" in self.setting.checks:
@@ -259,6 +261,13 @@ def _count(result: Compared, whole: Watched, run: Run, settled: Settled, name: s
 def _shows_state(run: Run, i: int) -> bool:
     """Return whether both sides showed an instance in step ``i``."""
     return all((side.records[i].data or {}).get("instances") for side in run.sides)
+
+
+def _features(folder: str, common: set[str]) -> tuple[str, ...]:
+    """Return what the plans of a folder ask for: no more than both have, where one lacks something of the standard."""
+    features = features_of(folder)
+    has_all = {feature.name for feature in WASM_3} <= common
+    return features if ALL not in features or has_all else tuple(sorted(common))
 
 
 def _seen_in(part: Watched, record: Record) -> Record:

@@ -97,6 +97,18 @@ def test_parts_in_slices_need_not_know_what_others_did_to_spectest():
     assert result.counts["commands in slices"] == result.counts["commands straight"] == 14
 
 
+def test_what_one_engine_lacks_of_the_standard_is_asked_of_neither():
+    text = b"""(module (type $t (func)) (func (export "f") (param (ref null $t)) (result i32) (i32.const 1)))
+(assert_return (invoke "f" (ref.null func)) (i32.const 1))
+(module (memory 1) (func (export "g") (result i32) (memory.grow (i32.const 1))))
+(assert_return (invoke "g") (i32.const 1))"""
+    result, off = compared("reference", "wasmtime:winch", "state", "fuel", file=SuiteFile("own/refs.wast", text))
+    assert off == {}
+    assert result.mismatches == []
+    assert result.counts["commands straight"] == 4
+    assert result.counts["fuel"] >= 2
+
+
 def test_without_checks_only_results_are_compared():
     result, _ = compared("reference", "wasmtime")
     assert result.mismatches == []
