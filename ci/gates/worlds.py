@@ -136,11 +136,11 @@ class Player:
         self.told += 1
         self.log.append(f"{name} {[show(v, t) for v, t in zip(args, functype.params, strict=True)]}")
         store, n = caller.store, self.told
-        if n % 2:
+        if n % 3 == 1:
             raise HostFailure(f"{name} {n}")
         if n % 7 == 5 and store.mems and len(store.mems[0].data) > n:
             store.mems[0].data[n] = n & 255
-        if n % 9 == 7 and store.tags:
+        if n % 3 == 0 and store.tags:
             tag: Any = store.tags[n % len(store.tags)]
             values = [_some(t, n) for t in tag.type.type.comp.params]
             if all(map(fits, values, tag.type.type.comp.params)):

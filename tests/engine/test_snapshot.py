@@ -30,6 +30,7 @@ from engine.execution.fuel_models import MODELS
 from engine.features import EXECUTED
 from engine.runtime.heap import StructInst
 from engine.snapshot import Host, SavedError, dumps, loads, restore, save
+from engine.snapshot.frames import CallReader
 from engine.snapshot.graphs import Canonical, graph_of
 from engine.text.parser import parse
 from engine.types import EXTERNREF, FUNC, I32, FuncType, GlobalType, Limits, MemType, TableType, ref
@@ -469,3 +470,29 @@ def test_a_frame_that_keeps_its_counter_goes_on_whether_metered_or_not(before, a
         one.set_fuel(after)
         assert call.resume(one, 7).results == (7,)
     assert (other.fuel_left, other.fuel_reserve) == (store.fuel_left, store.fuel_reserve)
+
+
+def test_a_restored_frame_without_its_handlers_is_noticed(monkeypatch):
+    def comes_back(self, *args):
+        block = kept(self, *args)
+        block.handlers = None
+        return block
+
+    kept = Canonical.comes_back
+    same = test_to_save_and_restore_at_every_pause_changes_nothing
+    same(OBJECTS, MODELS["wasmtime", 50, ""], Build())
+    monkeypatch.setattr(Canonical, "comes_back", comes_back)
+    with pytest.raises(AssertionError):
+        same(OBJECTS, MODELS["wasmtime", 50, ""], Build())
+
+
+@pytest.mark.parametrize("field", ["paid", "passed"])
+def test_a_call_that_forgets_what_was_charged_is_noticed(field, monkeypatch):
+    def stands(self, call, data, waits):
+        kept(self, call, data, waits)
+        setattr(call, field, type(getattr(call, field))())
+
+    kept = CallReader._stands
+    monkeypatch.setattr(CallReader, "_stands", stands)
+    with pytest.raises(AssertionError):
+        test_to_save_and_restore_at_every_pause_changes_nothing(LOOPS, MODELS["wasmtime", 50, ""], Build())
