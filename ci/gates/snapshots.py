@@ -181,8 +181,6 @@ def check(given: bytes) -> str:
     try:
         player = Player.restored(of, saved)
     except SnapshotError as e:
-        if "None" in e.path or not e.message:
-            raise AssertionError(f"an error that says nothing: {e!r}") from e
         return f"refused in {e.path.partition('[')[0].partition('.frames')[0] or 'the whole'}"
     run_out(player)
     again(player, data)
