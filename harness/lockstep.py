@@ -125,7 +125,8 @@ class Lockstep(States):
             x = left[n] if n < len(left) else None
             y = right[n] if n < len(right) else None
             if x != y:
-                self.differ("R14", i, f"frame {n}", "frame", pair(_frame, x, y), pair(_frame_class, x, y))
+                classes = pair(_frame_class if n else _innermost_class, x, y)
+                self.differ("R14", i, f"frame {n}", "frame", pair(_frame, x, y), classes)
 
 
 def _resource(outcome: Outcome) -> str:
@@ -156,4 +157,8 @@ def _frame(f: Any) -> str:
 
 
 def _frame_class(f: Any) -> str:
-    return "missing" if f is None else "frame"
+    return "missing" if f is None else "waiting frame"
+
+
+def _innermost_class(f: Any) -> str:
+    return "missing" if f is None else "frame of the trap"
