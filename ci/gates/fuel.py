@@ -267,6 +267,11 @@ def check_chunk(oracle_id: str, seed: int, indices: Sequence[int], budgets: int)
     return tally
 
 
+def _settle() -> None:
+    """Leave it to the parent what an interrupt means."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def run(oracle_id: str, options: argparse.Namespace) -> Tally:
     """Return how all modules fared on one engine, whatever ends the processes that it runs in."""
     tally = Tally()
@@ -275,7 +280,7 @@ def run(oracle_id: str, options: argparse.Namespace) -> Tally:
     start_s = told_s = time.monotonic()
     while waiting:
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(options.jobs, mp_context=context, max_tasks_per_child=None) as pool:
+        with ProcessPoolExecutor(options.jobs, mp_context=context, initializer=_settle) as pool:
             futures = [pool.submit(check_chunk, oracle_id, options.seed, c, options.budgets) for c in waiting]
             done = 0
             try:
@@ -289,10 +294,13 @@ def run(oracle_id: str, options: argparse.Namespace) -> Tally:
             except BrokenProcessPool:
                 first, *rest = waiting[done:]
                 if len(first) == 1:
-                    _take(tally, Tally(failures=[(first[0], "the process died")]), oracle_id, options.seed)
+                    _take(tally, Tally(tried=1, failures=[(first[0], "the process died")]), oracle_id, options.seed)
                     waiting = rest
                 else:  # one by one
                     waiting = [*[range(i, i + 1) for i in first], *rest]
+            except KeyboardInterrupt:
+                pool.shutdown(wait=False, cancel_futures=True)
+                waiting = []
             else:
                 waiting = []
     return tally
@@ -323,7 +331,7 @@ def closing(tallies: dict[str, Tally]) -> Iterator[str]:
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Run the gate; the exit status is 1 if anything differs."""
+    """Run the gate; the exit status is 1 if anything differs, 130 if it was interrupted."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0], prog="python -m ci.gates.fuel")
     parser.add_argument("--modules", type=int, default=100, help="on each engine  [100]")
     parser.add_argument("--start", type=int, default=0, help="index of the first module  [0]")
@@ -339,7 +347,9 @@ def main(args: Sequence[str] | None = None) -> int:
         return _only(engines, options)
     tallies = {oracle_id: run(oracle_id, options) for oracle_id in engines}
     print("\n".join(closing(tallies)))
-    return 1 if any(t.failures for t in tallies.values()) else 0
+    if any(t.failures for t in tallies.values()):
+        return 1
+    return 0 if all(t.tried == options.modules for t in tallies.values()) else 130
 
 
 def _only(engines: Sequence[str], options: argparse.Namespace) -> int:
