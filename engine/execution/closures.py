@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from engine.errors import Trap
+from engine.errors import Trap, TrapKind
 from engine.execution._closures import ARGS, INLINED, SHAPED
 from engine.execution.faults import placed
 
@@ -143,6 +143,17 @@ def located(call: Callable[[Registers], Any], offset: int) -> Callable[[Register
             return call(R)
         except Trap as trap:
             raise placed(trap, offset) from None
+
+    return f
+
+
+def aligned(address: Callable[[Registers], Any], add: int, n: int, offset: int) -> Callable[[Registers], Any]:
+    """Return a closure that traps where an atomic access of ``n`` bytes is not aligned."""
+
+    def f(R: Registers) -> None:
+        ea = address(R) + add
+        if ea % n:
+            raise placed(Trap(TrapKind.UNALIGNED_ATOMIC, f"{n} bytes at {ea:#x}"), offset)
 
     return f
 

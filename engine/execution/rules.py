@@ -370,6 +370,10 @@ def access(rule: Rule, low: Lowering, p: Plan, imms: tuple[Any, ...], offset: in
         return
     low.spill(TRAPS)
     m = next(imm for imm in imms if hasattr(imm, "offset"))
+    if TrapKind.UNALIGNED_ATOMIC in p.row.traps:  # which comes first, and is no save point
+        pops, _, _ = p.row.arrow(low.context, imms)
+        address = low.closure(low.stack[len(low.stack) - len(pops)])
+        low.body.append(closures.aligned(address, m.offset, p.row.access, offset))
     message = f"{p.row.access} bytes at offset {m.offset:#x}"
     low.finish(UNREACHABLE, offset).test = partial(Trap, TrapKind.MEMORY_OUT_OF_BOUNDS, message)
 

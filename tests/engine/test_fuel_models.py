@@ -199,6 +199,13 @@ def test_waiting_and_notifying_are_calls_whose_traps_give_back(oracle):
     assert left(oracle, f(add, "(memory 1 1 shared)")) == [("out of bounds memory access", AMPLE - 1 - 3)]
 
 
+@pytest.mark.parametrize("oracle", [o for o in CRANELIFT if "pulley" not in o])
+def test_an_atomic_that_is_never_in_bounds_is_first_of_all_aligned(oracle):
+    add = "(drop (i32.atomic.rmw.add offset=65536 (i32.const {}) (i32.const 0)))"
+    assert left(oracle, f(add.format(1), "(memory 1 1)")) == [("unaligned atomic", AMPLE)]
+    assert left(oracle, f(add.format(4), "(memory 1 1)")) == [("out of bounds memory access", AMPLE - 1 - 3)]
+
+
 LOOP = """(local i32) (loop
   (br_if 0 (i32.lt_u (local.tee 0 (i32.add (local.get 0) (i32.const 1))) (i32.const 10))))
   (drop (i32.div_s (i32.const 1) (i32.const 0)))"""
