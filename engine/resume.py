@@ -112,7 +112,20 @@ class Suspended:
         Raises InvocationConsumed, StoreMismatch, MismatchingResultLen, MismatchingResultType; ExhaustionError where the
         stack that the call has does not fit any more; else what the call itself raises.
         """
-        return _run(self._ready(store, values))
+        activation = self._activation
+        if activation is None:
+            raise InvocationConsumed
+        self._activation = None
+        try:
+            if activation.store is not store:
+                raise StoreMismatch
+            if values or self._wants_values:
+                self._take(activation, values)
+            if store.depth + len(activation.frames) > store.config.max_depth:
+                raise ExhaustionError(Resource.STACK)
+            return _run(activation)
+        finally:
+            del activation  # see _run
 
     def into_error(self) -> Exception:
         """Return what an ordinary call would have raised here, and end the call."""
@@ -121,20 +134,6 @@ class Suspended:
     def close(self) -> None:
         """End the call: its frames are gone.  What it did to the store stays."""
         self._activation = None
-
-    def _ready(self, store: Store, values: tuple[Any, ...]) -> Activation | Instantiation:
-        """Consume the handle and return its activation, ready to run."""
-        activation = self._activation
-        if activation is None:
-            raise InvocationConsumed
-        self._activation = None
-        if activation.store is not store:
-            raise StoreMismatch
-        if values or self._wants_values:
-            self._take(activation, values)
-        if store.depth + len(activation.frames) > store.config.max_depth:
-            raise ExhaustionError(Resource.STACK)
-        return activation
 
     def _take(self, activation: Activation | Instantiation, values: tuple[Any, ...]) -> None:
         """Hand the values to resume with to the activation, which wants none."""
