@@ -102,7 +102,7 @@ class ReferenceSession(CallSession):
         pages, elements = limits.memory_pages, limits.table_elements
         config = Config(
             max_memory_pages=pages, max_table_elements=elements, max_depth=limits.depth, build=build,
-            fuel_model=fuel_model,
+            fuel_model=fuel_model, checks=True,
         )  # fmt: skip
         super().__init__(plan, Store(config))
         self.metered = True
