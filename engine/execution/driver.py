@@ -348,7 +348,7 @@ class Activation:
                         spent = saved
                 elif kind == RESTORE:
                     kept = block.kept  # type: ignore[attr-defined]  # a Restored
-                    if kept != UNMETERED and limit != UNMETERED:  # else metering began or ended while the call paused
+                    if UNMETERED not in (kept, limit):  # else metering began or ended while the call paused
                         spent = int(limit - kept)
                     block = block.next
                 elif kind == STOP:
