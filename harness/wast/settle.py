@@ -127,7 +127,7 @@ class _Pairs:
         ):
             return False
         left, right = ((records[i + 1].data or {}).get("instances") for records in (self.lefts, self.rights))
-        return left is not None and left == right
+        return bool(left) and left == right
 
     def set_aside(self, i: int, *, is_parted: bool) -> None:
         """Take step ``i`` out, and where the states have parted all later steps of its group."""

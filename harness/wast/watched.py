@@ -198,10 +198,11 @@ class _Builder:
             self._add(Step("set_fuel", {"fuel": FUEL}), command, group)
         self.decides[len(self.steps)] = decides
         self._add(step, command, group)
-        if not (self.state and acts):
+        if not acts:
             return
         fails = step.kind == "instantiate" and command is not None and command.is_assertion
-        shown = [other for other in sorted(group) if self.seen[other] and not (fails and other == name)]
+        seen = [other for other in sorted(group) if self.seen[other] and not (fails and other == name)]
+        shown = seen if self.state else []  # and host calls, which are results, whatever is asked for
         if shown or any(other in self.hosted for other in group):
             self._add(Step("observe", {"instances": shown}), command, group)
 

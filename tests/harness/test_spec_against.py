@@ -133,6 +133,15 @@ def test_a_wrong_state_is_found_that_no_export_of_the_script_shows():
     assert [(m.line, m.verdict.rule, m.verdict.aspect) for m in result.mismatches] == [(3, "R5", "memory contents")]
 
 
+@pytest.mark.parametrize(
+    ("plant", "rule"), [("no-refund", "R8"), ("host-blind", "R8"), ("no-back-edge", "R9"), ("lost-local", "R9")]
+)
+def test_wrong_counts_and_wrong_resumes_are_found(plant, rule):
+    result, off = compared(f"reference:plant={plant}+fuel=wasmtime-50", "wasmtime", "fuel", "resume")
+    assert off == {}
+    assert rule in {m.verdict.rule for m in result.mismatches}
+
+
 def test_engines_that_count_in_different_ways_are_not_compared_in_fuel():
     _, off = compared("reference", "reference:fuel=wasmtime-50", "state")
     assert off == {}
