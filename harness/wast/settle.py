@@ -67,8 +67,11 @@ def settle(watched: Watched, left: Side, right: Side, more: frozenset[str] = fro
     found = Settled()
     while True:
         pairs.settle()
-        sides = (replace(s, records=tuple(r)) for s, r in ((left, pairs.lefts), (right, pairs.rights)))
-        comparison = compare(watched.plan, *sides)
+        one, two = (
+            replace(side, records=renumbered(records) if pairs.parted else tuple(records))
+            for side, records in ((left, pairs.lefts), (right, pairs.rights))
+        )
+        comparison = compare(watched.plan, one, two)
         verdict = comparison.verdict
         if isinstance(verdict, Differ):
             found.mismatches.append(verdict)
@@ -142,7 +145,7 @@ class _Pairs:
         self.lefts[i] = self.rights[i] = Record(i, Returned())
 
     def _settle(self, i: int) -> None:
-        if self.parted and self._leave_out_parted(i):
+        if i in self.skipped:
             return
         a, b = self.lefts[i].outcome, self.rights[i].outcome
         if isinstance(a, _LAST) or isinstance(b, _LAST):
@@ -185,15 +188,14 @@ class _Pairs:
             self.left_out["slice-refund"] += 1
             self.rights[i] = replace(self.rights[i], data={**right, "fuel": left["fuel"]})
 
-    def _leave_out_parted(self, i: int) -> bool:
-        """Leave out what a step tells of parted instances; return whether that is all of it."""
+    def _leave_out_parted(self, i: int) -> None:
+        """Leave out what a step tells of parted instances; what it links with them has parted from there on."""
         if i not in self.skipped and self.watched.groups[i] & self.parted:
             self.left_out["set-aside"] += 1
             self._blank(i)
-            return True
+            self.parted |= self.watched.groups[i]
         for records in (self.lefts, self.rights):
             records[i] = replace(records[i], data=_without(records[i].data, self.parted))
-        return i in self.skipped
 
     def _forget(self, i: int, name: str) -> None:
         """Leave out one part of what an observation at step ``i`` tells."""
@@ -235,7 +237,8 @@ def _without(data: Any, parted: set[str]) -> Any:
 def renumbered(records: Iterable[Record]) -> tuple[Record, ...]:
     """Return the records with function references numbered by their first sight in these records.
 
-    What is shown at a pause counts as seen too, so that runs with other pauses number the same functions otherwise.
+    What is shown at a pause counts as seen too, and so do the exports of an instance that only one side has: then the
+    same function has another number.
     """
     numbers: dict[int, int] = {}
 

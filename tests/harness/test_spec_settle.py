@@ -110,6 +110,15 @@ def test_what_one_engine_lacks_is_left_out_with_all_that_is_linked_to_it():
     assert [(m.rule, m.step) for m in found.mismatches] == [("R2", 2)]
 
 
+def test_what_joins_a_group_that_is_left_out_is_left_out_and_numbers_do_not_depend_on_it():
+    whole = watched(("instantiate", "a"), ("instantiate", "ab"), ("observe", "c"), ("observe", ""))
+    left = [Returned(), Returned(), state(("funcref", 5), "c"), state(("funcref", 5), "a", "b", "c")]
+    right = [Unsupported("gc"), Blocked("a"), state(("funcref", 3), "c"), state(("funcref", 3), "c")]
+    found = settled(whole, left, right)
+    assert found.mismatches == []
+    assert found.left_out == {"lacking": 1, "set-aside": 1}
+
+
 def test_after_a_mismatch_the_rest_is_compared():
     whole = watched(("call", "a"), ("call", "a"), ("call", "b"))
     found = settled(whole, [Returned((ONE,))] * 3, [Returned((TWO,)), Returned((ONE,)), Returned((TWO,))])
