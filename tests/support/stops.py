@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["Call", "Played", "Stop", "play", "sliced", "straight", "topped_up"]
 
 PLENTY = 1 << 40
+LARGE = 500  # fuel that is not wanted bit by bit: some models charge for growth that is refused
 
 
 class Stop(Exception):
@@ -111,6 +112,8 @@ def _drive(call: Call, prepare: Callable[[], None]) -> Sequence[Any]:
                 values = error.values
             elif isinstance(out, OutOfFuel):
                 assert out.required_fuel > 0
+                if out.required_fuel > LARGE:
+                    call.give(out.required_fuel - LARGE)
             prepare()
             out = out.resume(call.store, *values)
     except Stop as stop:  # the outermost frame was replaced by a call of the host, whose results are those of all
