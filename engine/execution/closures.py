@@ -183,7 +183,11 @@ def scatter(d: int, n: int, call: Callable[[Registers], Any]) -> Callable[[Regis
 
 
 def counted(
-    length: int, charge: Callable[[int], int], effect: Callable[[Registers], Any], d: int, refused: int | None,
+    length: int,
+    charge: Callable[[int], int],
+    effect: Callable[[Registers], Any],
+    d: int,
+    refused: int | None,
     unpaid: int,
 ) -> Callable[[Registers], int]:
     """Return the closure that runs a bulk operator and gives the fuel for its pieces, counted by a register.
