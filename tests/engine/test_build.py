@@ -9,7 +9,7 @@ import pytest
 from engine import Store, Trap, TrapKind, instantiate
 from engine.execution import call_rules, control_rules
 from engine.execution.build import DEFAULT, Build, build_of
-from engine.execution.fuel import UnitModel
+from engine.execution.fuel_models import unit_model
 from engine.instructions import TABLE
 from engine.runtime.store import Config
 from tests.support.wasm import call, wat
@@ -112,7 +112,7 @@ def test_observation_sees_each_block_that_starts():
 
 def test_a_store_has_the_default_build_unless_told():
     assert build_of(Config()) is DEFAULT
-    model = UnitModel(7)
+    model = unit_model(7)
     build = build_of(Config(fuel_model=model))
     assert build.fuel_model is model
     assert build_of(Config(fuel_model=model)) is build

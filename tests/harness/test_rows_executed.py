@@ -17,7 +17,7 @@ from harness.wast.runner import ScriptRunner
 from harness.wast.schedule import schedule
 from harness.wast.spectest import parts_for
 from harness.wast.suite import features_of, load_manifest, load_path
-from oracles.adapters.reference import ReferenceSession
+from oracles.adapters.reference import COUNT, ReferenceSession
 from oracles.outcome import Record
 from tests.support.recording import Recording
 from tests.support.wasm import wat
@@ -37,7 +37,7 @@ def executed():
             binaries, said = runner.assemble(script)
             engine, features = runner.oracle.description, features_of(file.folder)
             planned = schedule(script, binaries, parts_for(engine.features, features), features)
-            session = ReferenceSession(planned.plan, recording.build)
+            session = ReferenceSession(planned.plan, recording.build, COUNT)
             records = [Record(i, *session.run(step)) for i, step in enumerate(planned.plan.steps)]
             assert [v for v in judge(planned, records, said, engine) if not v.passed] == [], file.name
     return recording
