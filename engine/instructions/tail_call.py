@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import InvalidError, TrapKind
-from engine.features import TAIL_CALL
+from engine.features import FUNCTION_REFERENCES, TAIL_CALL
 from engine.instructions.control import call_arrow, call_indirect_arrow, call_ref_arrow
 from engine.instructions.immediates import FUNCIDX, LEADING_TABLEIDX, TYPEIDX, TYPEUSE
 from engine.instructions.model import Control, Effect, Instr, Region
@@ -52,6 +52,6 @@ ROWS = [
                    TrapKind.UNDEFINED_ELEMENT, TrapKind.UNINITIALIZED_ELEMENT, TrapKind.INDIRECT_CALL_MISMATCH,
                })),
     _tail_call("return_call_ref",      0x15, call_ref_arrow, imms=(TYPEIDX,), weight=40,
-               traps=frozenset({TrapKind.NULL_FUNCTION})),
+               beside=FUNCTION_REFERENCES, traps=frozenset({TrapKind.NULL_FUNCTION})),
 ]
 # fmt: on

@@ -74,7 +74,7 @@ def keywords(features: FeatureSet) -> dict[bytes, Entry]:
     known: dict[str, list[Instr]] = {}
     missing: dict[str, Instr] = {}
     for row in TABLE:
-        if row.feature in features:
+        if row.is_on(features):
             known.setdefault(row.keyword, []).append(row)
         else:
             missing[row.keyword] = row
