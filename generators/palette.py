@@ -185,7 +185,7 @@ class _Rows:
     """The rows of a profile by what their types depend on, and the options that many modules share."""
 
     def __init__(self, features: FeatureSet, nan: str, without: frozenset[str]) -> None:
-        rows = [r for r in TABLE if r.is_on(features) and not (r.nan and nan == "none") and r.name not in without]
+        rows = [r for r in TABLE if r.feature in features and not (r.nan and nan == "none") and r.name not in without]
         self.calls = [r for r in rows if r.control is Control.CALL and r.weight > 0]
         tails = [r for r in rows if r.control is Control.TAIL_CALL]
         self.tail = {r: t for r in self.calls for t in tails if [i.name for i in r.imms] == [i.name for i in t.imms]}

@@ -50,7 +50,7 @@ def fit_profile(profile: Profile, descriptions: Iterable[Any]) -> Profile:
         features = frozenset(f for f in features if f.name in description.features)
         nan = [n for n in nan if n in description.nan]
         without.update(description.without)
-    missing = frozenset(r.name for r in TABLE if r.is_on(features) and r.name in without)
+    missing = frozenset(r.name for r in TABLE if r.feature in features and r.name in without)
     return replace(profile, features=features, without=missing, nan=nan[0] if nan else "none")
 
 

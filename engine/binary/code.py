@@ -72,7 +72,7 @@ def make_plan(features: FeatureSet, has_data_count: bool) -> Plan:
     p = Plan()
     prefixed: dict[int, dict[int, Instr]] = {prefix: {} for prefix in PREFIXES}
     for row in TABLE:
-        if not row.is_on(features):
+        if row.feature not in features:
             continue
         if isinstance(row.opcode, tuple):
             prefixed[row.opcode[0]][row.opcode[1]] = row
@@ -170,7 +170,7 @@ def _absent(opcode: Opcode, offset: int) -> MalformedError | UnsupportedError:
     if row is not None:
         feature = row.feature
         if feature in EXECUTED:
-            return MalformedError(f"illegal opcode: {row.name} needs {row.needs}", offset)
+            return MalformedError(f"illegal opcode: {row.name} needs {feature.name}", offset)
         return UnsupportedError(feature.name, Where(None, offset))
     prefix, sub = opcode if isinstance(opcode, tuple) else (None, opcode)
     return MalformedError("illegal opcode " + (f"{prefix:02x} " if prefix else "") + f"{sub:02x}", offset)

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from engine.errors import TrapKind
-    from engine.features import FeatureSet
     from engine.instructions.immediates import Imm
     from engine.numerics.lanes import Shape
     from engine.types import NumType
@@ -110,7 +109,6 @@ class Instr:
 
     ``name`` is unique; where several rows share a keyword of the text format, a word tells them apart (``select t``).
 
-    ``feature`` introduced the instruction, which may want another ``beside`` it.
     ``access`` is how many bytes of memory it loads or stores at an address (0: none).
 
     ``access`` is how many bytes of memory an instruction loads or stores at its address, 0 for any other.
@@ -131,7 +129,6 @@ class Instr:
     run: Callable[..., Any] | None = None
     imms: tuple[Imm, ...] = ()
     feature: Feature = MVP
-    beside: Feature = MVP
     control: Control | None = None
     traps: frozenset[TrapKind] = frozenset()
     reads: frozenset[Region] = frozenset()
@@ -153,15 +150,6 @@ class Instr:
     def arrow(self, c: Any, imms: tuple[Any, ...]) -> Arrow:
         """Return the instruction type under context ``c`` for these immediates."""
         return self.type if isinstance(self.type, Arrow) else self.type(c, *imms)
-
-    def is_on(self, features: FeatureSet) -> bool:
-        """Return whether all that the instruction needs is on."""
-        return self.feature in features and (self.beside is MVP or self.beside in features)
-
-    @property
-    def needs(self) -> str:
-        """The names of the features it needs."""
-        return self.feature.name if self.beside is MVP else f"{self.feature.name} and {self.beside.name}"
 
     @property
     def keyword(self) -> str:

@@ -40,7 +40,7 @@ def _returning(arrow: Callable[..., Arrow]) -> Callable[..., Arrow]:
 def _tail_call(name: str, opcode: int, type: Callable[..., Arrow], **rest: Any) -> Instr:
     return Instr(
         name=name, opcode=opcode, type=_returning(type), effect=Effect.CONTROL, control=Control.TAIL_CALL,
-        feature=TAIL_CALL, family="control", spec=f"exec-{name}", **rest,
+        family="control", spec=f"exec-{name}", **({"feature": TAIL_CALL} | rest),
     )  # fmt: skip
 
 
@@ -52,6 +52,6 @@ ROWS = [
                    TrapKind.UNDEFINED_ELEMENT, TrapKind.UNINITIALIZED_ELEMENT, TrapKind.INDIRECT_CALL_MISMATCH,
                })),
     _tail_call("return_call_ref",      0x15, call_ref_arrow, imms=(TYPEIDX,), weight=40,
-               beside=FUNCTION_REFERENCES, traps=frozenset({TrapKind.NULL_FUNCTION})),
+               feature=FUNCTION_REFERENCES, traps=frozenset({TrapKind.NULL_FUNCTION})),
 ]
 # fmt: on

@@ -167,7 +167,7 @@ class InstructionReader(Operands):
             feature = entry.missing.feature
             if feature not in EXECUTED:
                 return UnsupportedError(feature.name, Where(None, self.starts[pos]))
-            return self.error_at(pos, "unknown operator", f"{entry.missing.keyword} needs {entry.missing.needs}")
+            return self.error_at(pos, "unknown operator", f"{entry.missing.keyword} needs {feature.name}")
         phrase = "unexpected token" if word in _ELSEWHERE else "unknown operator"
         return self.error_at(pos, phrase, word[:40].decode("utf-8", "ignore"))
 

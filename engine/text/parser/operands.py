@@ -74,7 +74,7 @@ def keywords(features: FeatureSet) -> dict[bytes, Entry]:
     known: dict[str, list[Instr]] = {}
     missing: dict[str, Instr] = {}
     for row in TABLE:
-        if row.is_on(features):
+        if row.feature in features:
             known.setdefault(row.keyword, []).append(row)
         else:
             missing[row.keyword] = row
