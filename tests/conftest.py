@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
+from harness.cli import main
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -39,3 +41,17 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
         assert text == path.read_text()
 
     return check
+
+
+@pytest.fixture
+def wfuzz(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[object, str, str]]:
+    """Return a function that runs a command line: exit status, standard output, standard error."""
+
+    def run(*args: object) -> tuple[object, str, str]:
+        with pytest.raises(SystemExit) as caught:
+            main([str(a) for a in args])
+        out, err = capsys.readouterr()
+        assert "Traceback" not in out + err
+        return caught.value.code, out, err
+
+    return run

@@ -4,29 +4,15 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from harness.case import load_case
 from harness.cases import Examiner, Examiners
 from harness.checks import ALL_CHECKS, checks_of
-from harness.cli import Exit, main
+from harness.cli import Exit
 from harness.runner import Runner
 from tests.support.fakes import FakeOracle
 
 WRONG = "reference:plant=host-twice+fuel=wasmtime-50"
 WINCH = "reference:plant=if-free+fuel=wasmtime-50-winch"
-
-
-@pytest.fixture
-def wfuzz(capsys):
-    def run(*args):
-        with pytest.raises(SystemExit) as caught:
-            main([str(a) for a in args])
-        out, err = capsys.readouterr()
-        assert "Traceback" not in out + err
-        return caught.value.code, out, err
-
-    return run
 
 
 def campaign(path):

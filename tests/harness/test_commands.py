@@ -26,20 +26,6 @@ HARNESS = (sys.executable, "-m", "harness")
 
 
 @pytest.fixture
-def wfuzz(capsys):
-    """Return a function that runs a command line: exit status, standard output, standard error."""
-
-    def run(*args):
-        with pytest.raises(SystemExit) as caught:
-            main([str(a) for a in args])
-        out, err = capsys.readouterr()
-        assert "Traceback" not in out + err
-        return caught.value.code, out, err
-
-    return run
-
-
-@pytest.fixture
 def wat(tmp_path):
     path = tmp_path / "m.wat"
     path.write_text(WAT)

@@ -11,7 +11,7 @@ from generators.profile import PRESETS
 from generators.source import Source
 from harness import tracing
 from harness.case import Case, save_case
-from harness.cli import Exit, main
+from harness.cli import Exit
 from harness.show import show_outcome
 from harness.tracing import MAX_STEPS, trace
 from oracles.adapters.reference import ReferenceAdapter
@@ -39,18 +39,6 @@ def call(name, *args):
 def plan(*steps, **more):
     hosts = {"log": HostFunc(("i32",), ("i32",), (("record",), ("mix", 5)))}
     return Plan((INSTANTIATE, *steps), {"m": wasm(TEXT)}, hosts=hosts, features=("all",), **more)
-
-
-@pytest.fixture
-def wfuzz(capsys):
-    def run(*args):
-        with pytest.raises(SystemExit) as caught:
-            main([str(a) for a in args])
-        out, err = capsys.readouterr()
-        assert "Traceback" not in out + err
-        return caught.value.code, out, err
-
-    return run
 
 
 @pytest.fixture
