@@ -41,7 +41,7 @@ def test_wasmtime_agrees_with_us_unless_the_entry_is_its_own(place):
         differ = Differ(
             finding.rule, finding.step, finding.what, finding.left, finding.right, left_class=ours, right_class=theirs
         )
-    ids = "reference", name
+    ids = case.oracles
     left, right = (Side(i, (), OracleId.parse(i).name, case.provenance["versions"][i]) for i in ids)
     entry = load(baselines() / "divergences.toml").explain(case.plan, left, right, differ)
     assert entry is not None
