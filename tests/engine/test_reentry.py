@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import json
 import subprocess
+import signal
 import sys
 import threading
 import time
@@ -129,6 +130,15 @@ def test_what_is_raised_deep_inside_leaves_everything_as_it_was(depth, error):
     assert threading.active_count() == 1
 
 
+@pytest.fixture
+def interruptible():
+    """Handle interrupts as Python does, also where whoever started the tests ignores them."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_reaches_the_innermost_call_however_deep():
     ended = []
 
