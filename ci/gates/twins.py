@@ -23,7 +23,7 @@ from engine.instructions.model import Control
 from engine.module import Code, Export, FuncImport, Global
 from engine.types import I32, DefType, GlobalType, Limits, MemType, RefType, ref
 from engine.validation import validate
-from engine.validation.body import places
+from engine.validation.places import places
 from generators.build import END, const, instr
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from engine.features import FeatureSet
     from engine.module import In, Module
     from engine.types import ValType
-    from engine.validation.body import Place
     from engine.validation.context import Context
+    from engine.validation.places import Place
 
 __all__ = ["CUR", "MEMORY", "NOWHERE", "PAGES", "TOP", "Shown", "Site", "Twin", "frames_of", "is_site", "twin_of"]
 

@@ -11,6 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from engine.execution.fuel import Bulk, Check, FuelModel, Refund, Start
+from engine.execution.sight import UNCHECKED
 from engine.execution.startup import StartupFunctions
 from engine.instructions.model import Control, Effect
 from engine.types import Arrow
@@ -69,7 +70,7 @@ def _each(row: Instr, n: int) -> int:
 _STARTUP = StartupFunctions(_one)
 
 _WASMTIME_50 = FuelModel(
-    "wasmtime", 50, "", flat=_one, entry=1, check=Check.REMAINS, checks=_WORK, pieces=_each, unchecked=128,
+    "wasmtime", 50, "", flat=_one, entry=1, check=Check.REMAINS, checks=_WORK, pieces=_each, unchecked=UNCHECKED,
     refund=Refund.SAVED, startup=_STARTUP,
 )  # fmt: skip
 _WASMTIME_50_WINCH = FuelModel(
@@ -87,7 +88,7 @@ def _but_pages(row: Instr, n: int) -> int:
 
 _WASMTIME_48 = FuelModel(
     "wasmtime", 48, "", flat=_one, entry=1, check=Check.REMAINS, checks=frozenset({Start.ENTRY, Start.LOOP}),
-    pieces=_but_pages, bulk=Bulk.BEFORE, unchecked=128, refund=Refund.SAVED, forgets=True,
+    pieces=_but_pages, bulk=Bulk.BEFORE, unchecked=UNCHECKED, refund=Refund.SAVED, forgets=True,
     startup=StartupFunctions(_one, before=True, loses_end=True),
 )  # fmt: skip
 

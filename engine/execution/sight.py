@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ACCESS", "BULK", "CONTROL", "GET", "GLOBAL", "IS_NULL", "LITERAL", "OPERATOR", "SET", "SIZE", "TEE", "TEST",
-    "gives_unknown", "kind_of", "literal_global", "never_in_bounds",
+    "UNCHECKED", "gives_unknown", "kind_of", "literal_global", "never_in_bounds",
 ]  # fmt: skip
+
+UNCHECKED = 128  # a constant length up to this is charged without a check, and so makes no blocks
 
 _CALLED = frozenset({"atomic wait", "atomic notify"})
 

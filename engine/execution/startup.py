@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from engine.errors import ExhaustionError, Resource
-from engine.execution.sight import GLOBAL, LITERAL, kind_of, literal_global
+from engine.execution.sight import GLOBAL, LITERAL, UNCHECKED, kind_of, literal_global
 from engine.instructions import numeric
 from engine.instructions.model import Effect
 from engine.matching import matches
@@ -57,7 +57,7 @@ class StartupFunctions:
     operator: Callable[[Instr], int]
     entry: int = 1
     call: int = 1
-    unchecked: int = 128
+    unchecked: int = UNCHECKED
     before: bool = False
     loses_end: bool = False
 

@@ -18,6 +18,7 @@ from engine.execution.sight import (
     SIZE,
     TEE,
     TEST,
+    UNCHECKED,
     kind_of,
     literal_global,
     never_in_bounds,
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
     from engine.validation.context import Context
 
 __all__ = ["Translation"]
-
-UNCHECKED = 128  # a constant length up to this makes no check point, and with it no blocks
 
 BLOCK, LOOP, IF, TRY_TABLE = Control.BLOCK, Control.LOOP, Control.IF, Control.TRY_TABLE
 

@@ -22,7 +22,7 @@ from engine.execution.fuel import Start
 from engine.execution.lower import Lowering
 from engine.instructions.model import Control
 from engine.types import EXN, RefType, ref
-from engine.validation.body import Place, places
+from engine.validation.places import Place, places
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

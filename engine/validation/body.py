@@ -14,7 +14,7 @@ because no reference type is in it, is kept beyond this one in ``_lasting``.
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from engine.errors import InvalidError, UnsupportedError, WasmError, Where
 from engine.instructions.model import Control, Region
@@ -22,15 +22,15 @@ from engine.matching import matches, matches_results
 from engine.types import BOT, Arrow, ExactType, NumType, RefType, VecType, part_of, substitute, variable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from engine.instructions.model import Instr
-    from engine.module import Expr, In
+    from engine.module import In
     from engine.types import ResultType, ValType
 
     from .context import Context
 
-__all__ = ["BOTTOM", "MAX_OPERANDS", "Place", "Walker", "check_body", "places"]
+__all__ = ["BOTTOM", "MAX_OPERANDS", "Walker", "check_body"]
 
 # An implementation limit: a call of two bytes may push a thousand results.  Looked at where one instruction may push
 # many; anything else needs an instruction per operand.
@@ -351,40 +351,6 @@ def _of_index(c: Context, row: Instr, x: int, t: ValType | ResultType) -> Step:
     else:
         _keep((row, t), step)
     return step
-
-
-class Place(NamedTuple):
-    """What is known before an instruction: types of the operands, lowest first, and which locals have been set.
-
-    Those below ``height`` are outside of the innermost construct.  ``given`` has only locals without a default value.
-    """
-
-    operands: tuple[ValType, ...]
-    height: int
-    given: frozenset[int]
-
-
-def places(
-    c: Context, body: Expr, results: ResultType, tracked: int | None = None, wanted: Container[int] | None = None
-) -> list[Place | None]:
-    """Check an expression as :func:`check_body` does, and return the place before each instruction.
-
-    It is None where control cannot come, and where it is not ``wanted``: places take as much memory as the stack is
-    high.
-    """
-    walker = Walker(c, results, tracked)
-    out: list[Place | None] = []
-
-    def watched() -> Iterator[In]:
-        for x, ins in enumerate(body):
-            place = None
-            if (wanted is None or x in wanted) and not any(frame.unreachable for frame in walker.frames):
-                place = Place(tuple(walker.vals), walker.frames[-1].height, frozenset(walker.given))
-            out.append(place)
-            yield ins
-
-    check_body(c, watched(), results, None, tracked, walker)
-    return out
 
 
 def check_body(
