@@ -4,7 +4,8 @@ Half of the modules come from the generator, half from ``ci.gates.lengths``, who
 Each module first runs on our engine alone, in slices of one unit, which shows where fuel is checked.  Then it runs on
 both engines some times in one store, each instantiation and call with a budget of its own: more than enough, random, or
 within two of what was spent at a check point.  All is compared: outcomes, the fuel left after them and inside of host
-calls, and the visible state.  Where a stack overflows nothing more of that run is compared, which is counted.
+calls, and the visible state.  Where a stack overflows, or at a divergence that the registry knows, nothing more of that
+run is compared, which is counted.
 
     python -m ci.gates.fuel --modules 100 --budgets 8 --engines wasmtime,wasmtime:none,wasmtime:pulley,wasmtime:winch
 """
@@ -30,9 +31,12 @@ from engine.runtime.store import Config, Store
 from engine.text.printer import print_module
 from generators.profile import PRESETS
 from generators.source import Source
+from harness import baselines
 from harness.cases import fit_profile, make
 from harness.checks.dressing import LARGE, with_actions
 from harness.compare import Differ, Incomparable, Side, compare
+from harness.divergences import Registry
+from harness.divergences import load as load_registry
 from oracles.adapter import Unavailable, load
 from oracles.adapters.reference import ReferenceSession
 from oracles.outcome import Blocked, Exhausted, Record, Rejected, Returned, Trapped
@@ -218,8 +222,17 @@ def check_module(oracle_id: str, seed: int, i: int, budgets: int) -> Tally:
     if isinstance(verdict, Incomparable):
         tally.left_out[verdict.reason.partition(":")[0] if "unsupported" in verdict.reason else verdict.reason] += 1
     elif isinstance(verdict, Differ):
-        tally.failures.append((i, _shown(tried, verdict)))
+        known = _registry().explain(tried, *sides, verdict)
+        if known is None:
+            tally.failures.append((i, _shown(tried, verdict)))
+        else:
+            tally.left_out[f"known divergence {known.id}"] += 1
     return tally
+
+
+@cache
+def _registry() -> Registry:
+    return load_registry(baselines() / "divergences.toml")
 
 
 def _word(outcome: Outcome) -> str:
