@@ -422,12 +422,13 @@ ADAPTERS: dict[str, str] = {
     "reference": "oracles.adapters.reference",
     "wasmtime": "oracles.adapters.wasmtime",
     "wasmtime@48": "oracles.adapters.wasmtime",
+    "wasmtime@36": "oracles.adapters.wasmtime",
     "wasmer": "oracles.adapters.wasmer",
     "wasmer@1.1": "oracles.adapters.wasmer1",
 }
 IDS: tuple[str, ...] = (
-    "reference", "wasmtime", "wasmtime:none", "wasmtime:winch", "wasmtime:pulley", "wasmtime@48", "wasmer",
-    "wasmer@1.1:cranelift", "wasmer@1.1:singlepass",
+    "reference", "wasmtime", "wasmtime:none", "wasmtime:winch", "wasmtime:pulley", "wasmtime@48", "wasmtime@36",
+    "wasmer", "wasmer@1.1:cranelift", "wasmer@1.1:singlepass",
 )  # fmt: skip
 
 

@@ -75,12 +75,15 @@ ENVIRONMENTS: dict[str, Environment] = {
         "adapters/wasmer1.txt",
         (*_WORKER, "adapters/__init__.py", "adapters/wasmer.py", "adapters/wasmer1.py"),
     ),
-    "wasmtime@48": Environment(
-        "wasmtime@48",
-        sys.version_info[:2],
-        "adapters/wasmtime48.txt",
-        (*_WORKER, "metered.py", "adapters/__init__.py", *_WASMTIME),
-    ),
+    **{
+        f"wasmtime@{release}": Environment(
+            f"wasmtime@{release}",
+            sys.version_info[:2],
+            f"adapters/wasmtime{release}.txt",
+            (*_WORKER, "metered.py", "adapters/__init__.py", *_WASMTIME),
+        )
+        for release in (48, 36)
+    },
 }
 
 

@@ -91,6 +91,11 @@ _WASMTIME_48 = FuelModel(
     pieces=_but_pages, bulk=Bulk.BEFORE, unchecked=UNCHECKED, refund=Refund.SAVED, forgets=True,
     startup=StartupFunctions(_one, before=True, loses_end=True),
 )  # fmt: skip
+_WASMTIME_48_WINCH = FuelModel(
+    "wasmtime", 48, "winch", flat=_one, entry=1, check=Check.REMAINS, checks=frozenset({Start.ENTRY, Start.LOOP}),
+    pieces=_each, bulk=Bulk.FLAT, refund=Refund.BLOCK, splits=_BASIC_BLOCKS,
+    startup=StartupFunctions(_one, before=True, loses_end=True),
+)  # fmt: skip
 
 # In 36 nothing is counted by pieces, the host calls start functions, and branches on references do not sum up.
 _WASMTIME_36 = FuelModel(
@@ -116,7 +121,16 @@ _WASMI = FuelModel(
 
 MODELS: dict[tuple[str, int, str], FuelModel] = {
     (model.name, model.version, model.variant): model
-    for model in (UNIT, unit_model(None), _WASMTIME_50, _WASMTIME_50_WINCH, _WASMTIME_48, _WASMTIME_36, _WASMI)
+    for model in (
+        UNIT,
+        unit_model(None),
+        _WASMTIME_50,
+        _WASMTIME_50_WINCH,
+        _WASMTIME_48,
+        _WASMTIME_48_WINCH,
+        _WASMTIME_36,
+        _WASMI,
+    )
 }
 
 

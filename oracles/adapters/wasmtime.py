@@ -28,13 +28,13 @@ from oracles.adapter import (
     refusal,
 )
 from oracles.adapters import wasmtime_api
-from oracles.adapters.wasmtime_api import KINDS, VAL_SIZE, Api, Setup
+from oracles.adapters.wasmtime_api import EXTERN_SIZE, REF_SIZE, Api, Setup
 from oracles.adapters.wasmtime_calls import CallSession
 from oracles.adapters.wasmtime_fuel import fitting
 from oracles.adapters.wasmtime_state import FUNC, SHARED, TAG, TEXT_CAP, Export
 from oracles.adapters.wasmtime_text import ascii_text
 from oracles.adapters.wasmtime_values import Values
-from oracles.metered import UNMETERED, is_metered
+from oracles.metered import UNMETERED, is_metered, is_sliced
 from oracles.outcome import Outcome, Rejected, Returned, Unsupported
 from oracles.plan import HOST, STEP_KINDS
 
@@ -50,7 +50,7 @@ class WasmtimeSession(CallSession):
     def __init__(self, plan: Plan, api: Api, setup: Setup) -> None:
         super().__init__(plan, api, api.engine(setup))
         self.variant = setup.variant
-        self.actions = _actions(setup.variant)
+        self.actions = _actions(api.features(setup.variant))
         self.store = api.wasmtime_store_new(self.engine, None, None)
         self.context: int = api.wasmtime_store_context(self.store)
         limits = plan.limits
@@ -58,7 +58,7 @@ class WasmtimeSession(CallSession):
         if self.metered:
             self.set_fuel(UNMETERED)
         self.values = Values(api, self.context)
-        self.cell = ctypes.create_string_buffer(VAL_SIZE)  # for one value at a time, between engine and ``values``
+        self.cell = ctypes.create_string_buffer(api.val_size)  # for one value at a time, between engine and ``values``
         self.compiled: dict[str, int] = {}
 
     def close(self) -> None:
@@ -140,7 +140,7 @@ class WasmtimeSession(CallSession):
             if export.kind == FUNC:
                 self.values.number_function(ctypes.string_at(export.address, 16))
             elif export.kind == TAG:
-                self._number_tag(ctypes.string_at(export.address, 24))
+                self._number_tag(ctypes.string_at(export.address, REF_SIZE))
         self.instances[name] = exports
         return Returned(), None
 
@@ -188,15 +188,15 @@ class WasmtimeSession(CallSession):
         name, length = ctypes.c_void_p(), ctypes.c_uint64()
         name_ref, length_ref = ctypes.byref(name), ctypes.byref(length)
         while True:
-            item = ctypes.create_string_buffer(VAL_SIZE)
+            item = ctypes.create_string_buffer(EXTERN_SIZE)
             if not nth(self.context, instance, len(exports), name_ref, length_ref, item):
                 return exports
             key = ctypes.string_at(name.value, length.value).decode() if name.value else ""
             exports[key] = Export(item)
 
 
-def _actions(variant: str) -> tuple[str, ...]:
-    return tuple(a for a in ACTIONS if a != "throw" or "exceptions" in wasmtime_api.engine_features(variant))
+def _actions(features: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(a for a in ACTIONS if a != "throw" or "exceptions" in features)
 
 
 def _name(vec: int) -> str:
@@ -212,15 +212,19 @@ class WasmtimeAdapter:
             raise Unavailable(f"wasmtime has no variant {variant!r}; known: {', '.join(wasmtime_api.VARIANTS[1:])}")
         self.variant = variant
         self.api = wasmtime_api.load()
+        reason = self.api.cannot(Setup(variant))
+        if reason is not None:
+            raise Unavailable(f"wasmtime {wasmtime_api.version()} has no variant {variant} here: {reason}")
+        features = self.api.features(variant)
         fuel_model, fuel_note = _fuel_model(variant)
         self._description = Description(
             name="wasmtime",
             version=wasmtime_api.version(),
             variant=variant,
-            features=wasmtime_api.engine_features(variant),
+            features=features,
             steps=tuple(STEP_KINDS),
-            actions=_actions(variant),
-            types=KINDS[:6] if variant == "winch" else KINDS,
+            actions=_actions(features),
+            types=self.api.kinds[:6] if variant == "winch" else self.api.kinds,
             nan=("module", "none") if variant == "winch" else ("engine", "module", "none"),
             text=True,
             fuel=True,
@@ -242,8 +246,10 @@ def _open(variant: str, plan: Plan) -> Session:
     features = frozenset(plan.features) if plan.features else None
     if features is not None and ALL in features:
         features = frozenset((ALL,))
-    setup = Setup(variant, features, plan.nan == "engine", is_metered(plan))
-    return WasmtimeSession(plan, wasmtime_api.load(), setup)
+    api = wasmtime_api.load()
+    sliced = is_sliced(plan) and api.has("wasmtime_config_async_support_set")
+    setup = Setup(variant, features, plan.nan == "engine", is_metered(plan), sliced)
+    return WasmtimeSession(plan, api, setup)
 
 
 @cache

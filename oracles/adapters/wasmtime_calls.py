@@ -12,7 +12,7 @@ import ctypes
 from typing import TYPE_CHECKING
 
 from oracles.adapter import Answer, blocked, values_of
-from oracles.adapters.wasmtime_api import VAL_SIZE
+from oracles.adapters.wasmtime_api import REF_SIZE
 from oracles.adapters.wasmtime_hosts import HostSession
 from oracles.adapters.wasmtime_polls import Polls
 from oracles.adapters.wasmtime_state import FUNC, TEXT_CAP, Export
@@ -36,9 +36,10 @@ class CallSession(HostSession):
         params, results = export.arity or self._arity(export)
         if len(args) != params:
             raise blocked(f"{step['export']} takes {params} arguments")
-        buffer = ctypes.create_string_buffer(VAL_SIZE * (params + results + 1))
+        size = self.api.val_size
+        buffer = ctypes.create_string_buffer(size * (params + results + 1))
         base = ctypes.addressof(buffer)
-        out = base + VAL_SIZE * params
+        out = base + size * params
         roots = self._write_all(args, base)
         trap, error = ctypes.c_void_p(), ctypes.c_void_p()
         trap_ref, error_ref = ctypes.byref(trap), ctypes.byref(error)
@@ -49,11 +50,11 @@ class CallSession(HostSession):
             call = self.api.wasmtime_func_call
             error.value = call(self.context, export.address, base, params, out, results, trap_ref)
         for at in roots:
-            self.api.wasmtime_val_unroot(at)
+            self.api.unroot(self.context, "val", at)
         ended = self._ended(error.value, trap.value)
         if ended is not None:
             return ended, None
-        return Returned(tuple(self.values.take(buffer, VAL_SIZE * (params + i)) for i in range(results))), None
+        return Returned(tuple(self.values.take(buffer, size * (params + i)) for i in range(results))), None
 
     def _finish(self, future: int) -> None:
         """Poll a future to its end, and take note of the pauses of calls that are the plan's own."""
@@ -113,7 +114,7 @@ class CallSession(HostSession):
             if bug is not None:
                 raise bug
             return pending
-        if self.api.wasmtime_context_has_exception(self.context):
+        if self.api.can_throw and self.api.wasmtime_context_has_exception(self.context):
             self._freed(error, trap)
             return self._exception()
         if trap:
@@ -156,13 +157,13 @@ class CallSession(HostSession):
     def _exception(self) -> Outcome:
         """Take the store's pending exception as an outcome."""
         api, context = self.api, self.context
-        exn, tag = ctypes.create_string_buffer(24), ctypes.create_string_buffer(24)
+        exn, tag = ctypes.create_string_buffer(REF_SIZE), ctypes.create_string_buffer(REF_SIZE)
         api.wasmtime_context_take_exception(context, exn)
         number = None
         if api.error(api.wasmtime_exnref_tag(context, exn, tag)) is None:
             number = self._number_tag(tag.raw)
         values: list[Value] = []
-        cell = ctypes.create_string_buffer(VAL_SIZE)
+        cell = ctypes.create_string_buffer(api.val_size)
         for i in range(api.wasmtime_exnref_field_count(context, exn)):
             if api.error(api.wasmtime_exnref_field(context, exn, i, cell)) is None:
                 values.append(self.values.take(cell))
@@ -174,7 +175,7 @@ class CallSession(HostSession):
 
     def _number_tag(self, raw: bytes) -> int:
         """Return the number of a tag by first sight."""
-        item = ctypes.create_string_buffer(raw, 24)
+        item = ctypes.create_string_buffer(raw, REF_SIZE)
         for n, seen in enumerate(self.tags):
             if self.api.wasmtime_tag_eq(self.context, seen, item):
                 return n

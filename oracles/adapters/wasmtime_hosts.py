@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from oracles.adapter import Stop
 from oracles.adapters import wasmtime_api
-from oracles.adapters.wasmtime_api import OF, VAL_SIZE
+from oracles.adapters.wasmtime_api import EXTERN_SIZE, OF, REF_SIZE
 from oracles.adapters.wasmtime_state import TAG, StateSession
 from oracles.outcome import Outcome, Threw, Unsupported
 
@@ -69,7 +69,7 @@ class HostSession(StateSession):
         found = self.instances[instance].get(export)
         if found is None or found.kind != TAG:
             return
-        buffer = ctypes.create_string_buffer(VAL_SIZE * (len(args) + 1))
+        buffer = ctypes.create_string_buffer(self.api.val_size * (len(args) + 1))
         base = ctypes.addressof(buffer)
         try:
             roots = self._write_all(args, base)
@@ -77,10 +77,10 @@ class HostSession(StateSession):
             if isinstance(stop.outcome, Unsupported):
                 raise
             return
-        exn = ctypes.create_string_buffer(24)
+        exn = ctypes.create_string_buffer(REF_SIZE)
         error = self.api.error(self.api.wasmtime_exnref_new(self.context, found.address, base, len(args), exn))
         for at in roots:
-            self.api.wasmtime_val_unroot(at)
+            self.api.unroot(self.context, "val", at)
         if error is None:
             self.thrown = exn
             raise Stop(Threw(None))
@@ -97,7 +97,7 @@ class HostSession(StateSession):
             key = next(_KEYS)
             _HOST_FUNCTIONS[key] = (self, name)
             self.host_keys.append(key)
-            item = ctypes.create_string_buffer(VAL_SIZE)
+            item = ctypes.create_string_buffer(EXTERN_SIZE)
             if self.sliced and any(action[:1] == ("suspend",) for action in host.actions):
                 self._new_asynchronous(str(key).encode(), functype, key, item)
             else:
@@ -122,9 +122,10 @@ class HostSession(StateSession):
 
     def begin_host(self, name: str, args: int, nargs: int) -> Ended:
         """Run the actions of a host function on raw values, and return how they ended."""
+        size = self.api.val_size
         try:
-            raw = (ctypes.c_char * (VAL_SIZE * nargs)).from_address(args or ctypes.addressof(_NOTHING))
-            return Ended(self.host_call(name, [self.values.read(raw, VAL_SIZE * i) for i in range(nargs)]))
+            raw = (ctypes.c_char * (size * nargs)).from_address(args or ctypes.addressof(_NOTHING))
+            return Ended(self.host_call(name, [self.values.read(raw, size * i) for i in range(nargs)]))
         except Stop as stop:
             exn, self.thrown = self.thrown, None
             return Ended(exn=exn, outcome=stop.outcome)
@@ -135,7 +136,7 @@ class HostSession(StateSession):
         """Write the results of a host function, or return the trap by which it ends."""
         try:
             for i, value in enumerate(ended.results):
-                self.values.write(value, results + VAL_SIZE * i)
+                self.values.write(value, results + self.api.val_size * i)
         except Stop as stop:
             return self._leave(Ended(outcome=stop.outcome))
         except BaseException as e:  # noqa: BLE001  nothing may pass through the engine's frames

@@ -6,7 +6,7 @@ import ctypes
 from typing import TYPE_CHECKING, Any
 
 from oracles.adapter import MAX_READ, MAX_SLOTS, Answer, Stop, blocked, count_of, crc_pages, hex_of, value_of
-from oracles.adapters.wasmtime_api import KINDS, OF, VAL_SIZE, Api
+from oracles.adapters.wasmtime_api import KINDS, OF, Api
 from oracles.metered import MeteredSession
 from oracles.outcome import Exhausted, Returned, Trapped, Unsupported
 
@@ -57,11 +57,12 @@ class StateSession(MeteredSession):
         roots: list[int] = []
         try:
             for i, value in enumerate(values):
-                if self.values.write(value, base + VAL_SIZE * i):
-                    roots.append(base + VAL_SIZE * i)
+                at = base + self.api.val_size * i
+                if self.values.write(value, at):
+                    roots.append(at)
         except Stop:
             for at in roots:
-                self.api.wasmtime_val_unroot(at)
+                self.api.unroot(self.context, "val", at)
             raise
         return roots
 
@@ -75,11 +76,11 @@ class StateSession(MeteredSession):
 
     def step_set(self, step: Step) -> Answer:
         export = self._export(step, GLOBAL)
-        cell = ctypes.create_string_buffer(VAL_SIZE)
+        cell = ctypes.create_string_buffer(self.api.val_size)
         roots = self._write_all([value_of(step["value"])], ctypes.addressof(cell))
         error = self.api.error(self.api.wasmtime_global_set(self.context, export.address, cell))
         for at in roots:
-            self.api.wasmtime_val_unroot(at)
+            self.api.unroot(self.context, "val", at)
         if error is not None:
             raise blocked(error[:TEXT_CAP])
         return Returned(), None
@@ -132,8 +133,8 @@ class StateSession(MeteredSession):
     def _grow_table(self, export: Export, delta: int) -> int:
         """Grow by nulls; the engine's type queries are unsafe, so each kind of null is offered in turn."""
         old = ctypes.c_uint64()
-        for kind in range(KINDS.index("funcref"), len(KINDS)):
-            null = ctypes.create_string_buffer(bytes((kind,)), VAL_SIZE)
+        for kind in range(KINDS.index("funcref"), len(self.api.kinds)):
+            null = ctypes.create_string_buffer(bytes((kind,)), self.api.val_size)
             grow = self.api.wasmtime_table_grow(self.context, export.address, delta, null, ctypes.byref(old))
             error = self.api.error(grow)
             if error is None:
@@ -146,11 +147,11 @@ class StateSession(MeteredSession):
         found = self.instances[instance].get(export)
         if found is None or found.kind != TABLE or not 0 <= index < 2**64:
             return
-        cell = ctypes.create_string_buffer(VAL_SIZE)
+        cell = ctypes.create_string_buffer(self.api.val_size)
         roots = self._write_all([value], ctypes.addressof(cell))
         self.api.error(self.api.wasmtime_table_set(self.context, found.address, index, cell))
         for at in roots:
-            self.api.wasmtime_val_unroot(at)
+            self.api.unroot(self.context, "val", at)
 
     def observe_instance(self, name: str) -> dict[str, Any]:
         memories: dict[str, Any] = {}

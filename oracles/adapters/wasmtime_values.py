@@ -1,4 +1,4 @@
-"""Values between the wire and wasmtime's 32-byte ``wasmtime_val_t``, bit by bit.
+"""Values between the wire and wasmtime's ``wasmtime_val_t``, bit by bit.
 
 Payloads of references beyond the plan's funcref and externref numbers: ``anyref`` is ``{"i31": n}`` (31 bits,
 unsigned), ``{"host": n}`` (an externref made internal), ``"struct"``, ``"array"`` or ``"eq"``; an ``externref`` that
@@ -9,20 +9,21 @@ from __future__ import annotations
 
 import ctypes
 import struct
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from oracles.adapter import Numbering, Stop, blocked
-from oracles.adapters.wasmtime_api import KINDS, OF, VAL_SIZE, Api
+from oracles.adapters.wasmtime_api import KINDS, OF, REF_SIZE, Api
 from oracles.outcome import Unsupported
 
 if TYPE_CHECKING:
+    from oracles.adapters.wasmtime_samples import Sorter
     from oracles.plan import Value
 
 __all__ = ["Buffer", "Values"]
 
 Buffer = ctypes.Array[ctypes.c_char]
 
-_VAL = struct.Struct("<B7xQQ8x")
 _FUNC = struct.Struct("<QQ")
 _WIDTHS = (8, 16, 8, 16)  # hex digits by kind
 _MASKS = (0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF)
@@ -44,6 +45,7 @@ class Values:
         self.context = context
         self.functions = Numbering()
         self._seen: dict[bytes, int] = {}
+        self._val = struct.Struct(f"<B7xQQ{api.val_size - 24}x")
 
     def number_function(self, raw: bytes) -> int:
         """Return the number of the function of a ``wasmtime_func_t`` (its 16 bytes).
@@ -64,12 +66,12 @@ class Values:
         """Return the value at offset ``at`` and release the reference it holds."""
         value = self.read(buffer, at)
         if value[1] is not None and value[0] in ("externref", "anyref", "exnref"):
-            self.api.wasmtime_val_unroot(ctypes.addressof(buffer) + at)
+            self.api.unroot(self.context, "val", ctypes.addressof(buffer) + at)
         return value
 
     def read(self, buffer: Buffer, at: int = 0) -> Value:
         """Return the value at offset ``at``, whose reference somebody else owns."""
-        kind, low, high = _VAL.unpack_from(buffer, at)
+        kind, low, high = self._val.unpack_from(buffer, at)
         if kind < 4:
             return KINDS[kind], f"{low & _MASKS[kind]:0{_WIDTHS[kind]}x}"
         if kind == 4:
@@ -89,10 +91,10 @@ class Values:
         data = self.api.wasmtime_externref_data(self.context, at)
         if data:
             return data - 1
-        inner = ctypes.create_string_buffer(24)
+        inner = ctypes.create_string_buffer(REF_SIZE)
         self.api.wasmtime_anyref_from_raw(self.context, self.api.wasmtime_externref_to_raw(self.context, at), inner)
         payload = self._any(ctypes.addressof(inner))
-        self.api.wasmtime_anyref_unroot(inner)
+        self.api.unroot(self.context, "anyref", inner)
         return {"any": payload}
 
     def _any(self, at: int) -> Any:
@@ -100,15 +102,29 @@ class Values:
         bits = ctypes.c_uint32()
         if api.wasmtime_anyref_i31_get_u(context, at, ctypes.byref(bits)):  # ..._is_i31 of 50.0.1 is true for all
             return {"i31": bits.value}
-        if api.wasmtime_anyref_is_struct(context, at):
+        if self._is_struct(at):
             return "struct"
-        if api.wasmtime_anyref_is_array(context, at):
+        if self._is_array(at):
             return "array"
-        outer = ctypes.create_string_buffer(24)
+        outer = ctypes.create_string_buffer(REF_SIZE)
         api.wasmtime_externref_from_raw(context, api.wasmtime_anyref_to_raw(context, at), outer)
         data = api.wasmtime_externref_data(context, outer)
-        api.wasmtime_externref_unroot(outer)
+        api.unroot(context, "externref", outer)
         return {"host": data - 1} if data else "eq"
+
+    @cached_property
+    def _sorter(self) -> Sorter:
+        return self.api.samples.sorter(self.context)
+
+    def _is_struct(self, at: int) -> bool:
+        if self.api.has("wasmtime_anyref_is_struct"):
+            return bool(self.api.wasmtime_anyref_is_struct(self.context, at))
+        return self._sorter.is_struct(at)
+
+    def _is_array(self, at: int) -> bool:
+        if self.api.has("wasmtime_anyref_is_array"):
+            return bool(self.api.wasmtime_anyref_is_array(self.context, at))
+        return self._sorter.is_array(at)
 
     # in
 
@@ -117,13 +133,13 @@ class Values:
         name, payload = value
         if name in KINDS[:5]:
             bits = int(payload, 16)
-            packed = _VAL.pack(KINDS.index(name), bits & _MASKS[1], bits >> 64)
-            ctypes.memmove(address, packed, VAL_SIZE)
+            packed = self._val.pack(KINDS.index(name), bits & _MASKS[1], bits >> 64)
+            ctypes.memmove(address, packed, self.api.val_size)
             return False
         kind = _REFERENCE_KINDS.get(name)
-        if kind is None:
+        if kind is None or kind >= len(self.api.kinds):
             raise Stop(Unsupported(f"values of type {name}"))
-        ctypes.memmove(address, _VAL.pack(kind, 0, 0), VAL_SIZE)
+        ctypes.memmove(address, self._val.pack(kind, 0, 0), self.api.val_size)
         if payload is None:
             return False
         if kind == _FUNCREF:
@@ -147,7 +163,7 @@ class Values:
         if "i31" in payload:
             self.api.wasmtime_anyref_from_i31(self.context, int(payload["i31"]) & 0x7FFFFFFF, at)
             return
-        outer = ctypes.create_string_buffer(24)
+        outer = ctypes.create_string_buffer(REF_SIZE)
         self._new_extern(int(payload["host"]), outer)
         self.api.wasmtime_anyref_from_raw(self.context, self.api.wasmtime_externref_to_raw(self.context, outer), at)
-        self.api.wasmtime_externref_unroot(outer)
+        self.api.unroot(self.context, "externref", outer)

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import platformdirs
 import pytest
 
 from oracles import side
-from oracles.adapter import Unavailable
+from oracles.adapter import OracleId, Unavailable
+from oracles.conformance import CHECKS, failure
+from oracles.outcome import Unsupported
+from oracles.plan import Plan, Step
 from oracles.process import Oracle
 from oracles.side import ENVIRONMENTS, HERE, candidates, install, problem, worker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from oracles.conformance import Check
 
 WASMER = ENVIRONMENTS["wasmer@1.1"]
 
@@ -105,14 +114,46 @@ def test_an_oracle_without_an_environment_is_refused() -> None:
         install("wasmtime")
 
 
-def test_an_older_wasmtime_is_made_of_all_files_of_its_adapter() -> None:
-    older = ENVIRONMENTS["wasmtime@48"]
+@pytest.mark.parametrize("release", [48, 36])
+def test_an_older_wasmtime_is_made_of_all_files_of_its_adapter(release: int) -> None:
+    older = ENVIRONMENTS[f"wasmtime@{release}"]
     assert older.python == sys.version_info[:2]
     assert {f"adapters/{path.name}" for path in (HERE / "adapters").glob("wasmtime*.py")} <= set(older.files)
     assert (HERE / older.lock).read_text().count("--hash=sha256:") > 5
 
 
+_OLDER = {
+    "wasmtime@48": "wasmtime 48", "wasmtime@48:none": "wasmtime 48", "wasmtime@48:winch": "wasmtime 48:winch",
+    "wasmtime@36": "wasmtime 36", "wasmtime@36:none": "wasmtime 36", "wasmtime@36:winch": "",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=_OLDER)
+def older(request: pytest.FixtureRequest) -> Iterator[Oracle]:
+    with Oracle(request.param) as supervised:
+        yield supervised
+
+
 @pytest.mark.external
-def test_an_older_wasmtime_counts_by_its_own_model() -> None:
-    with Oracle("wasmtime@48") as oracle:
-        assert (oracle.description.version, oracle.description.fuel_model) == ("48.0.0", "wasmtime 48")
+def test_an_older_wasmtime_counts_by_its_own_model(older: Oracle) -> None:
+    assert older.description.version == OracleId.parse(older.id).version + ".0.0"
+    assert older.description.fuel_model == _OLDER[older.id]
+    assert bool(older.description.fuel_note) == (not older.description.fuel_model)
+
+
+@pytest.mark.external
+@pytest.mark.parametrize("check", CHECKS, ids=lambda c: c.name)
+def test_an_older_wasmtime_passes_the_kit(older: Oracle, check: Check) -> None:
+    assert failure(check, older.run, older.description) is None
+
+
+@pytest.mark.external
+def test_36_says_what_its_wheel_lacks() -> None:
+    with Oracle("wasmtime@36") as oracle:
+        description = oracle.description
+        plan = Plan((Step("validate", {"module": "m"}),), modules={"m": b"\0asm\1\0\0\0"}, features=("exceptions",))
+        assert [record.outcome for record in oracle.run(plan)] == [Unsupported("feature exceptions")]
+    assert not {"exceptions", "custom-page-sizes"} & set(description.features)
+    assert ("exnref" in description.types, "throw" in description.actions) == (False, False)
+    with pytest.raises(Unavailable, match=r"36.0.0 has no variant pulley here"), Oracle("wasmtime@36:pulley") as pulley:
+        assert pulley.description

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from wasmtime import _bindings
 
-from oracles.adapters.wasmtime_api import KINDS, VARIANTS, engine_features
+from oracles.adapters.wasmtime import adapter
+from oracles.adapters.wasmtime_api import KINDS, VARIANTS, engine_features, load
 from oracles.adapters.wasmtime_text import ascii_text
 from oracles.outcome import Blocked, Exhausted, Rejected, Returned, Threw, Trapped, Unsupported
-from oracles.plan import Limits, Plan, Step
+from oracles.plan import HOST, HostFunc, Limits, Plan, Step
 from oracles.process import Oracle
 
 if TYPE_CHECKING:
@@ -204,3 +207,57 @@ def test_the_rewrite_touches_strings_and_comments_only(text: bytes, ascii: bytes
 
 def test_every_kind_of_value_is_named(oracle: Oracle) -> None:
     assert oracle.description.types == KINDS
+
+
+_FUNCTION = ctypes.CFUNCTYPE(None).__mro__[1]  # of which all types of callbacks are
+
+
+def _letter(kind: Any) -> str:
+    """Return what the adapter calls a type of the wheel's own prototypes."""
+    if kind is None:
+        return "v"
+    if issubclass(kind, (ctypes._Pointer, _FUNCTION, ctypes.c_void_p, ctypes.c_char_p)):
+        return "p"
+    return {"c_bool": "b", "c_ubyte": "B", "c_uint": "I", "c_int": "i", "c_ulong": "Q", "c_long": "q"}[kind.__name__]
+
+
+def test_the_prototypes_are_those_of_the_wheel() -> None:
+    for name in [name for name in vars(load()) if name.startswith(("wasm_", "wasmtime_"))]:
+        ours, theirs = getattr(load(), name), getattr(_bindings, f"_{name}")
+        for own, its in zip((ours.restype, *ours.argtypes), (theirs.restype, *theirs.argtypes), strict=True):
+            assert _letter(own) == _letter(its), name
+
+
+def test_what_older_releases_are_asked_by_way_of_a_module_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = """(module (type $s (struct)) (type $a (array i8)) (import "env" "f" (func $f (param v128) (result v128)))
+      (global (export "g") (mut anyref) (struct.new $s))
+      (table (export "t") 4 anyref (array.new_fixed $a 0))
+      (elem (table 0) (i32.const 1) anyref (ref.i31 (i32.const 5)) (ref.null any) (struct.new $s))
+      (func (export "v") (param v128) (result v128) (call $f (local.get 0))))"""
+    vector = [["v128", "00112233445566778899aabbccddeeff"]]
+    steps = (
+        Step("assemble", {"module": "m", "text": "t"}),
+        Step("instantiate", {"instance": "i", "module": "m", "imports": {"env": [HOST]}}),
+        Step("call", {"instance": "i", "export": "v", "args": vector}),
+        Step("observe", {}),
+    )
+    plan = Plan(steps, texts={"t": text.encode()}, hosts={"f": HostFunc(("v128",), ("v128",))}, features=ALL)
+
+    def answers() -> list[Any]:
+        session = adapter("").open(plan)
+        try:
+            return [session.run(step) for step in steps]
+        finally:
+            session.close()
+
+    known, absent = answers(), ("wasmtime_wasm_valtype_v128", "wasmtime_anyref_is_struct", "wasmtime_anyref_is_array")
+    api = load()
+    has = api.has
+    monkeypatch.setattr(api, "has", lambda name: name not in absent and has(name))
+    monkeypatch.setattr(api, "_functypes", {})
+    for name in absent:
+        monkeypatch.delattr(api, name)
+    assert answers() == known
+    assert known[3][1]["instances"]["i"]["tables"]["t"] == [
+        ["anyref", "array"], ["anyref", {"i31": 5}], ["anyref", None], ["anyref", "struct"],
+    ]  # fmt: skip

@@ -17,7 +17,7 @@ def test_a_worker_names_the_model_that_fits(variant: str) -> None:
 
 
 @pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("text", MEASUREMENTS, ids=["core", "more"])
+@pytest.mark.parametrize("text", MEASUREMENTS, ids=["core", "more", "startup", "throwing"])
 def test_our_model_of_the_name_leaves_what_the_column_says(model: str, text: str) -> None:
     ours = reference.adapter("fuel=" + model.replace(" ", "-").replace(":", "-"))
     assert ours.describe().fuel_model == model
@@ -34,7 +34,7 @@ def test_an_engine_that_no_model_fits_says_what_it_did() -> None:
 
 
 def test_every_measurement_tells_something() -> None:
-    rows = [row for rows in MEASUREMENTS.values() for row in rows]
-    assert len({row[:3] for row in rows}) >= len(rows) - 1  # growing twice
+    rows = [(text, *row) for text, rows in MEASUREMENTS.items() for row in rows]
+    assert len({row[:4] for row in rows}) >= len(rows) - 1  # growing twice
     assert all(any(left is not None for left in wanted) for *_, wanted in rows)
-    assert rows[0][0] == START
+    assert rows[0][1] == START
