@@ -47,7 +47,7 @@ from engine.errors import (
 from engine.execution import calls, driver
 from engine.execution.calls import enter, invoke
 from engine.execution.driver import Activation, call_host
-from engine.execution.instantiate import steps
+from engine.execution.instantiate import Instantiation
 from engine.runtime.fits import fits
 from engine.runtime.instance import HostFunc
 
@@ -55,8 +55,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
-    from engine.execution.driver import Frames
-    from engine.execution.frame import Registers
     from engine.module import Module
     from engine.runtime.instance import ExternVal, FuncInst
     from engine.runtime.store import Store
@@ -97,11 +95,16 @@ class Suspended:
         return self._activation is None
 
     @property
+    def under_way(self) -> Activation | Instantiation:
+        """The call or instantiation as it stands, or InvocationConsumed."""
+        if self._activation is None:
+            raise InvocationConsumed
+        return self._activation
+
+    @property
     def activation(self) -> Activation:
         """The call as it stands, or InvocationConsumed; CallError for an instantiation, which is none."""
-        activation = self._activation
-        if activation is None:
-            raise InvocationConsumed
+        activation = self.under_way
         if isinstance(activation, Instantiation):
             raise CallError("an instantiation under way is no call")
         return activation
@@ -258,45 +261,6 @@ _OURS = {driver.__name__, calls.__name__}
 
 
 # -- instantiation
-
-
-class Instantiation:
-    """An instantiation under way, which a handle treats as an activation."""
-
-    __slots__ = ("_activation", "_steps", "failed", "required_fuel", "store")
-
-    def __init__(self, store: Store, module: Module, imports: Sequence[ExternVal]) -> None:
-        self.store = store
-        self.failed: tuple[HostFunc, Exception] | None = None
-        self.required_fuel: int | None = None
-        self._steps = steps(store, module, imports)
-        self._activation: Activation | None = None
-
-    @property
-    def frames(self) -> Frames:
-        """The frames of the start function, where it has come to that."""
-        return [] if self._activation is None else self._activation.frames
-
-    def run(self) -> list[Any] | None:
-        """Return the instance as the only result, or None for a pause; as ``Activation.run``."""
-        try:
-            pause = next(self._steps)
-        except StopIteration as end:
-            return [end.value]
-        self._activation, self.required_fuel = pause.activation, pause.required_fuel
-        self.failed = None if pause.activation is None else pause.activation.failed
-        if self.failed is not None:
-            raise self.failed[1]
-        return None
-
-    def answer(self, results: Registers) -> None:
-        """Say what the function of the host that failed is to have returned."""
-        assert self._activation is not None
-        self._activation.answer(results)
-
-    def exhausted(self) -> ExhaustionError:
-        """Return the error that it is not to go on with fuel from where it paused."""
-        return ExhaustionError(Resource.FUEL) if self._activation is None else self._activation.exhausted()
 
 
 def instantiate_resumable(store: Store, module: Module, imports: Sequence[ExternVal] = ()) -> Finished | Suspended:

@@ -88,7 +88,7 @@ class LostLocal(ReferenceSession):
     """A pause loses an integer of the frame that pauses."""
 
     def _go_on(self, stopped: Suspended) -> Sequence[Any]:
-        self.under_way = stopped.activation
+        self.under_way = stopped.under_way
         return super()._go_on(stopped)
 
     def pause(self, cause: str) -> None:

@@ -1,26 +1,27 @@
 """Instantiation (spec: exec-instantiation): imports matched, everything allocated, segments applied, start called.
 
-What an active segment or the start function wrote before a later one traps stays written: an imported memory or table
-shows it, and functions of the failed instance stay alive in tables.  Constant expressions are evaluated by the rows'
-own ``run``, so there is no second meaning of any instruction here.
+Allocation is all or nothing: where a limit ends it, nothing of the instance is in the store.  What an active segment or
+the start function wrote before a later one traps stays written: an imported memory or table shows it, and functions of
+the failed instance stay alive in tables.
 
-What this costs is for the fuel model to say (``startup.py``); where it may pause, it goes in steps.
+What this costs is for the fuel model to say (``startup.py``, ``meter.py``).  An :class:`Instantiation` may pause.
 """
 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
 
-from engine.errors import EngineBug, LinkError
+from engine.errors import EngineBug, ExhaustionError, LinkError, Resource
 from engine.execution.build import build_of
 from engine.execution.calls import enter, invoke
 from engine.execution.driver import Activation, call_host
-from engine.execution.startup import Meter
+from engine.execution.meter import Meter
+from engine.execution.segments import apply_data, apply_elem, evaluate
 from engine.features import EXECUTED
-from engine.instructions.model import Effect
 from engine.matching import matches_extern
-from engine.module import Active, Declare, FuncImport
+from engine.module import FuncImport
 from engine.runtime.globals import GlobalInst
 from engine.runtime.instance import FuncInst, HostFunc
 from engine.runtime.memory import MemInst
@@ -30,16 +31,17 @@ from engine.types import GlobalType, MemType, TableType, TagType, exact
 from engine.validation.context import Context
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from engine.errors import ExhaustionError
-    from engine.execution.startup import Lengths
-    from engine.module import Expr, Import, Module
+    from engine.execution.driver import Frames
+    from engine.execution.frame import Registers
+    from engine.execution.segments import Lengths
+    from engine.module import Import, Module
     from engine.runtime.instance import ExternVal, ModuleInst
     from engine.runtime.store import Store
     from engine.types import ExternType
 
-__all__ = ["Pause", "instantiate", "resolve", "steps"]
+__all__ = ["Instantiation", "instantiate", "resolve"]
 
 
 def resolve(module: Module, lookup: Callable[[str, str], ExternVal | None]) -> list[ExternVal]:
@@ -59,122 +61,103 @@ def instantiate(store: Store, module: Module, imports: Sequence[ExternVal] = ())
     Raises LinkError for imports that do not match, ExhaustionError where a limit of the store is below what the module
     asks for, and whatever the segments and the start function raise.
     """
-    going = _prepare(store, module, imports, False)
-    try:
-        raise next(going).error or EngineBug("what is not resumable pauses")
-    except StopIteration as end:
-        instance: ModuleInst = end.value
+    instance, meter = _prepare(store, module, imports, False)
+    if meter is not None and not meter.run():
+        raise meter.exhausted()
     if module.start is not None:
         invoke(store, instance.funcs[module.start], ())
     return instance
 
 
-class Pause(NamedTuple):
-    """Why an instantiation stands still, and where: in the ``activation`` of its start function, or before that.
+class Instantiation:
+    """An instantiation that stops as a resumable call does, and is treated as one.
 
-    Without an ``error`` the store's interval of fuel is used up.  The error is that of exhausted fuel, with what is
-    required (as an activation says it), or what a function of the host raised: then ``activation.failed`` is set, and
-    the activation wants an answer.
+    All of it is state: the ``instance``, whose allocation is done; the ``meter`` of its startup function, None where
+    there is none or it is done; then the ``activation`` of its start function.
     """
 
-    activation: Activation | None = None
-    error: Exception | None = None
-    required_fuel: int | None = None
+    __slots__ = ("activation", "instance", "meter", "store")
 
+    def __init__(self, store: Store, module: Module, imports: Sequence[ExternVal]) -> None:
+        """Raises what :func:`instantiate` raises before anything can stop."""
+        self.store = store
+        self.activation: Activation | None = None
+        self.instance, self.meter = _prepare(store, module, imports, True)
 
-def steps(store: Store, module: Module, imports: Sequence[ExternVal] = ()) -> Generator[Pause, None, ModuleInst]:
-    """Instantiate, with a pause wherever it stands still, and return the instance.
+    @classmethod
+    def standing(cls, instance: ModuleInst, meter: Meter | None, activation: Activation | None) -> Instantiation:
+        """Return one that has come so far."""
+        self = cls.__new__(cls)
+        self.store = instance.store
+        self.instance, self.meter, self.activation = instance, meter, activation
+        return self
 
-    Raises what :func:`instantiate` raises, unless that may be gone on from: then it pauses.  At a pause the store's
-    fuel is what is left.  To ask for the next step is to go on, to close the generator to give up; what was done stays.
-    """
-    instance = yield from _prepare(store, module, imports, True)
-    if module.start is not None:
-        yield from _start(store, instance.funcs[module.start])
-    return instance
+    @property
+    def frames(self) -> Frames:
+        """The frames of the start function, where it has come to that."""
+        return [] if self.activation is None else self.activation.frames
 
+    @property
+    def failed(self) -> tuple[HostFunc, Exception] | None:
+        """The function of the host that stopped it, and what that raised."""
+        return None if self.activation is None else self.activation.failed
 
-def _start(store: Store, func: FuncInst | HostFunc) -> Generator[Pause, None, None]:
-    """Call the start function."""
-    if isinstance(func, HostFunc):
-        enter(store, partial(call_host, store, func, []))
-        return
-    activation = Activation(store, func, [], resumable=True)
-    while True:
-        try:
-            if enter(store, activation.run) is not None:
-                return
-            required = activation.required_fuel
-            pause = Pause(activation, None if required is None else activation.exhausted(), required)
-        except Exception as error:
-            if activation.failed is None or activation.failed[1] is not error:
-                raise
-            pause = Pause(activation, error)
-        yield pause
+    @property
+    def required_fuel(self) -> int | None:
+        """The fuel that it wants, where it ran out of it."""
+        stands = self.meter if self.activation is None else self.activation
+        return None if stands is None else stands.required_fuel
+
+    def run(self) -> list[Any] | None:
+        """Return the instance as the only result, or None for a pause; as ``Activation.run``."""
+        if self.meter is not None:
+            if not self.meter.run():
+                return None
+            self.meter = None
+        if self.activation is None:
+            start = self.instance.module.start
+            if start is None:
+                return [self.instance]
+            func = self.instance.funcs[start]
+            if isinstance(func, HostFunc):
+                enter(self.store, partial(call_host, self.store, func, []))
+                return [self.instance]
+            self.activation = Activation(self.store, func, [], resumable=True)
+        return None if enter(self.store, self.activation.run) is None else [self.instance]
+
+    def answer(self, results: Registers) -> None:
+        """Say what the function of the host that failed is to have returned."""
+        assert self.activation is not None
+        self.activation.answer(results)
+
+    def ended(self) -> Activation | None:
+        """Return the activation of the start function, where it has come to that, which is not to go on."""
+        return None if self.activation is None else self.activation.ended()
+
+    def exhausted(self) -> ExhaustionError:
+        """Return the error that it is not to go on with fuel from where it paused."""
+        stands = self.meter if self.activation is None else self.activation
+        return ExhaustionError(Resource.FUEL) if stands is None else stands.exhausted()
 
 
 def _prepare(
     store: Store, module: Module, imports: Sequence[ExternVal], resumable: bool
-) -> Generator[Pause, None, ModuleInst]:
-    """Do everything but call the start function."""
+) -> tuple[ModuleInst, Meter | None]:
+    """Return a new instance whose segments are applied, or the meter of the startup function that will do that."""
     context = module.context or Context.of_module(module, EXECUTED)
     _check_imports(module, context, imports)
     charges = build_of(store.config).fuel_model.startup
     startup = None if charges is None or store.fuel_left is None else charges(module, context)
-    instance = store.alloc_module(module, context)
     lengths: Lengths = {}
-    _allocate(store, instance, imports, lengths)
-    if startup is None:
-        for x in range(len(module.elems)):
-            _apply_elem(instance, x)
-        for x in range(len(module.datas)):
-            _apply_data(instance, x)
-    else:
-        yield from _metered(Meter(instance, startup, lengths, resumable))
-    return instance
-
-
-def _metered(meter: Meter) -> Generator[Pause, None, None]:
-    """Apply segments as a startup function does; a trap gives back what was not saved.
-
-    What the constant expressions made is not seen if it runs out of fuel.  The images of memories are there before it
-    runs.  That can be seen where it stands still at an element segment, because functions of the instance may be in a
-    table by then.
-    """
-    instance, startup = meter.instance, meter.startup
-    module = instance.module
-    images = [x for x, data in enumerate(module.datas) if isinstance(data.mode, Active) and x not in startup.datas]
-    yield from _pauses(meter, meter.enter())
-    yield from _pauses(meter, meter.evaluated(startup.before))
-    for x, init in startup.tables.items():
-        yield from _pauses(meter, meter.evaluated([init]))
-        yield from _pauses(meter, meter.copied(module.tables[x].type.limits.min, True))
-    before = startup.rule.before
-    for x, elem in enumerate(module.elems):
-        if not before:
-            _apply_elem(instance, x)
-        if x in startup.elems:
-            for pause in _pauses(meter, meter.copied(len(elem.init), True, startup.elems[x])):
-                for image in images:
-                    _apply_data(instance, image)
-                yield pause
-        if before:
-            _apply_elem(instance, x)
-    yield from _pauses(meter, meter.pass_images())
-    for x, data in enumerate(module.datas):
-        if not before:
-            _apply_data(instance, x)
-        if x in startup.datas:
-            yield from _pauses(meter, meter.evaluated([startup.datas[x]]))
-            yield from _pauses(meter, meter.copied(len(data.init), False))
-        if before:
-            _apply_data(instance, x)
-    meter.finish()
-
-
-def _pauses(meter: Meter, checks: Iterator[ExhaustionError | None]) -> Iterator[Pause]:
-    for error in checks:
-        yield Pause(None, error, None if error is None else meter.required_fuel)
+    instance = _allocate(store, module, context, imports, lengths)
+    if startup is not None:
+        found = [n for expr in startup.expressions() for n in lengths.get(id(expr), ())] if lengths else []
+        return instance, Meter(instance, startup, found, resumable)
+    for x in range(len(module.elems)):
+        apply_elem(instance, x)
+    for x in range(len(module.datas)):
+        apply_data(instance, x)
+    return instance, None
 
 
 # -- imports
@@ -211,36 +194,6 @@ def _check_imports(module: Module, context: Context, imports: Sequence[ExternVal
         raise EngineBug(f"{len(imports)} external values for {len(module.imports)} imports")
 
 
-# -- constant expressions
-
-
-class _ConstFrame:
-    """The frame of a constant expression: the part of it that rows ask."""
-
-    __slots__ = ("locals", "module")
-
-    def __init__(self, module: ModuleInst) -> None:
-        self.module = module
-        self.locals: tuple[Any, ...] = ()
-
-
-def _evaluate(instance: ModuleInst, expr: Expr, lengths: Lengths | None = None) -> Any:
-    """Return the value of a constant expression (spec: exec-expr), and note the lengths of its bulk operators."""
-    stack: list[Any] = []
-    frame = _ConstFrame(instance)
-    for row, imms, _ in expr:
-        if row.effect is Effect.CONTROL:
-            break  # ``end``: nothing else of that effect is constant
-        assert row.run is not None
-        n = len(row.arrow(instance.context, imms).pops)
-        operands = stack[len(stack) - n :]
-        del stack[len(stack) - n :]
-        if row.bulk is not None and lengths is not None:
-            lengths[id(expr)] = [*lengths.get(id(expr), ()), operands[row.bulk.length]]
-        stack.append(row.run(*imms, *operands) if row.effect is Effect.PURE else row.run(frame, *imms, *operands))
-    return stack.pop()
-
-
 # -- allocation
 
 # The index space of an external value, by its class and by its kind in an export.
@@ -250,8 +203,30 @@ _SPACES: dict[type | str, str] = {
 }  # fmt: skip
 
 
-def _allocate(store: Store, instance: ModuleInst, imports: Sequence[ExternVal], lengths: Lengths) -> None:
-    """Fill the index spaces: imports, then what the module defines.  Spec: alloc-module.
+_made_by_store = attrgetter("instances", "funcs", "tables", "mems", "globals", "tags", "elems", "datas")
+
+
+def _allocate(
+    store: Store, module: Module, context: Context, imports: Sequence[ExternVal], lengths: Lengths
+) -> ModuleInst:
+    """Return a new instance with everything that is in it, or raise and leave the store as it was.
+
+    Nothing else can know of what was made by then: constant expressions change nothing.  Spec: alloc-module.
+    """
+    spaces = _made_by_store(store)
+    before = [*map(len, spaces)]
+    try:
+        instance = store.alloc_module(module, context)
+        _fill(store, instance, imports, lengths)
+    except BaseException:
+        for space, n in zip(spaces, before, strict=True):
+            del space[n:]
+        raise
+    return instance
+
+
+def _fill(store: Store, instance: ModuleInst, imports: Sequence[ExternVal], lengths: Lengths) -> None:
+    """Fill the index spaces: imports, then what the module defines.
 
     Functions come first, for ``ref.func`` in the expressions of the others; globals in order, because each may read
     those before it.
@@ -269,37 +244,15 @@ def _allocate(store: Store, instance: ModuleInst, imports: Sequence[ExternVal], 
         instance.tags.append(store.alloc_tag(tagtype))
     for global_ in module.globals:
         globaltype = context.globals[len(instance.globals)]
-        instance.globals.append(store.alloc_global(globaltype, _evaluate(instance, global_.init, lengths)))
+        instance.globals.append(store.alloc_global(globaltype, evaluate(instance, global_.init, lengths)))
     for table in module.tables:
         tabletype = context.tables[len(instance.tables)]
-        init = None if table.init is None else _evaluate(instance, table.init, lengths)
+        init = None if table.init is None else evaluate(instance, table.init, lengths)
         instance.tables.append(store.alloc_table(tabletype, init))
     for elem, reftype in zip(module.elems, context.elems, strict=True):
-        refs = tuple([_evaluate(instance, expr, lengths) for expr in elem.init])
+        refs = tuple([evaluate(instance, expr, lengths) for expr in elem.init])
         instance.elems.append(store.alloc_elem(reftype, refs))
     for data in module.datas:
         instance.datas.append(store.alloc_data(data.init))
     for export in module.exports:
         instance.exports[export.name] = getattr(instance, _SPACES[export.kind])[export.index]
-
-
-# -- segments
-
-
-def _apply_elem(instance: ModuleInst, x: int) -> None:
-    """Copy an element segment to its place if it is active, and drop it unless it is passive.  Spec: aux-runelem."""
-    elem, eleminst = instance.module.elems[x], instance.elems[x]
-    if isinstance(elem.mode, Active):
-        d = _evaluate(instance, elem.mode.offset)
-        instance.tables[elem.mode.index].init(eleminst.elems, d, 0, len(eleminst.elems))
-    if isinstance(elem.mode, (Active, Declare)):
-        eleminst.drop()
-
-
-def _apply_data(instance: ModuleInst, x: int) -> None:
-    """Copy a data segment to its place if it is active, and drop it.  Spec: aux-rundata."""
-    data, datainst = instance.module.datas[x], instance.datas[x]
-    if isinstance(data.mode, Active):
-        d = _evaluate(instance, data.mode.offset)
-        instance.mems[data.mode.index].init(datainst.data, d, 0, len(datainst.data))
-        datainst.drop()

@@ -3,16 +3,17 @@
 An engine that compiles ahead does what it can at once: it makes the images of memories and tables out of segments whose
 place it knows, and that is free.  What is left it compiles to a *startup function*: constant expressions, tables filled
 with a value, segments whose place is not known, the call of the start function.  That one counts as any function does,
-from its entry on; without anything to do there is none.  A :class:`Startup` tells what it does, a :class:`Meter` counts
-while it is done.
+from its entry on; without anything to do there is none.  A :class:`Startup` tells what it does, and its *script* is
+that as a list of steps, which ``meter.py`` takes one after the other: where it stands still is a place in the list.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from enum import Enum
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
-from engine.errors import ExhaustionError, Resource
 from engine.execution.sight import GLOBAL, LITERAL, UNCHECKED, kind_of, literal_global
 from engine.instructions import numeric
 from engine.instructions.model import Effect
@@ -21,17 +22,13 @@ from engine.module import Active, Passive
 from engine.types import FUNCREF, Arrow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
     from engine.instructions.model import Instr
     from engine.module import Elem, Expr, In, Module
-    from engine.runtime.instance import ModuleInst
     from engine.validation.context import Context
 
-    Lengths = dict[int, Sequence[int]]
-    Checks = Iterator[ExhaustionError | None]
-
-__all__ = ["Meter", "Startup", "StartupFunctions"]
+__all__ = ["Act", "Startup", "StartupFunctions", "Step"]
 
 MAX_IMAGE = 1 << 20  # elements of a table that are laid out ahead
 DENSE = 16 << 20  # bytes: the image of a memory may be this large however little of it is data
@@ -79,7 +76,7 @@ class StartupFunctions:
         if not (before or passive or tables or elems or datas or asks or module.start is not None):
             return None
         copies = context.imported["mem"] > 0
-        return Startup(self, before, tables, elems, datas, images, copies, module.start is not None)
+        return Startup(module, context, self, before, tables, elems, datas, images, copies, module.start is not None)
 
 
 @dataclass(frozen=True)
@@ -92,6 +89,8 @@ class Startup:
     ``images`` are the sizes of the images of memories, in bytes, which it ``copies`` or not.
     """
 
+    module: Module
+    context: Context
     rule: StartupFunctions
     before: list[Expr]
     tables: dict[int, Expr]
@@ -100,6 +99,116 @@ class Startup:
     images: list[int]
     copies: bool
     starts: bool
+
+    def expressions(self) -> Iterator[Expr]:
+        """Yield the constant expressions that it evaluates, in order."""
+        yield from self.before
+        yield from self.tables.values()
+        for exprs in self.elems.values():
+            yield from exprs
+        yield from self.datas.values()
+
+    def script(self, lengths: Iterable[int]) -> list[Step]:
+        """Return what it does as a list of steps; ``lengths`` are those of the bulk operators in its expressions."""
+        module, rule = self.module, self.rule
+        script = _Script(self, lengths)
+        script.step(Act.CHECK, units=rule.entry)
+        script.evaluated(self.before)
+        for x, init in self.tables.items():
+            script.evaluated([init])
+            script.copied(module.tables[x].type.limits.min, True)
+        script.check = Act.CHECK_SHOWN
+        for x, elem in enumerate(module.elems):
+            charge = partial(script.copied, len(elem.init), True, self.elems[x]) if x in self.elems else None
+            script.segment(Act.ELEM, x, charge)
+        script.check = Act.CHECK
+        self._pass_images(script)
+        for x in range(len(module.datas)):
+            script.segment(Act.DATA, x, partial(self._charge_data, script, x) if x in self.datas else None)
+        script.step(Act.END, units=rule.call if self.starts else 0)
+        return script.steps
+
+    def _charge_data(self, script: _Script, x: int) -> None:
+        script.evaluated([self.datas[x]])
+        script.copied(len(self.module.datas[x].init), False)
+
+    def _pass_images(self, script: _Script) -> None:
+        """Charge for the images of memories; where none is copied, what no check has flushed is lost."""
+        if self.images and not self.copies:
+            script.step(Act.LOSE)
+        for size in self.images if self.copies else ():
+            script.copied(size, False)
+
+
+class Act(Enum):
+    """What a step does when its units are charged."""
+
+    CHECK = "stand still unless there is fuel left"
+    CHECK_SHOWN = "the same where functions of the instance may be in a table, so that the images of memories are seen"
+    ELEM = "apply an element segment"
+    DATA = "apply a data segment"
+    LOSE = "forget what was charged since the last check"
+    END = "leave the function, or call the start function"
+
+
+class Step(NamedTuple):
+    """A step of a startup function: charge ``units``, then ``act``, with the segment of number ``x``."""
+
+    units: int
+    act: Act
+    x: int = 0
+
+
+class _Script:
+    """A script in the making: ``units`` are charged by the step to come, ``check`` is how to check."""
+
+    def __init__(self, startup: Startup, lengths: Iterable[int]) -> None:
+        self.module = startup.module
+        self.context = startup.context
+        self.rule = startup.rule
+        self.lengths = iter(lengths)
+        self.steps: list[Step] = []
+        self.units = 0
+        self.check = Act.CHECK
+
+    def step(self, act: Act, x: int = 0, units: int = 0) -> None:
+        self.steps.append(Step(self.units + units, act, x))
+        self.units = 0
+
+    def segment(self, act: Act, x: int, charge: Callable[[], None] | None) -> None:
+        """Apply a segment, before or after it is charged for."""
+        if charge is None:
+            self.step(act, x)
+        elif self.rule.before:
+            charge()
+            self.step(act, x)
+        else:
+            self.step(act, x)
+            charge()
+
+    def evaluated(self, exprs: Iterable[Expr]) -> None:
+        """Charge for the evaluation of constant expressions."""
+        for expr in exprs:
+            for pc, ins in enumerate(expr):
+                self.units += self.rule.operator(ins.row)
+                if ins.row.bulk is not None:
+                    self.copied(next(self.lengths), self._is_constant(expr[pc - 1]))
+
+    def _is_constant(self, before: In) -> bool:
+        """Tell whether an instruction gives what a translator sees as a constant."""
+        kind = kind_of(before.row)
+        module, context = self.module, self.context
+        return kind == LITERAL or (kind == GLOBAL and literal_global(module, context, before.imms[0]) is not None)
+
+    def copied(self, n: int, is_constant: bool, exprs: Iterable[Expr] = ()) -> None:
+        """Charge for so many pieces, and for expressions that come in between, before the check.
+
+        A number that is a constant and small is not checked.
+        """
+        self.units += n
+        self.evaluated(exprs)
+        if not is_constant or n > self.rule.unchecked:
+            self.step(self.check)
 
 
 def _elements(elem: Elem) -> tuple[Expr, ...]:
@@ -154,100 +263,3 @@ def _images(module: Module, context: Context) -> tuple[list[tuple[int, Active]],
         return active, []
     pages = ((begin >> HOST_PAGE_BITS, -(-end >> HOST_PAGE_BITS)) for _, (_, begin, end) in sorted(spans.items()))
     return [], [(last - first) << HOST_PAGE_BITS for first, last in pages]
-
-
-# -- counting
-
-
-class Meter:
-    """The fuel of a startup function: what it has charged since it last wrote back to the store is ``unsaved``.
-
-    Beside that, ``pending`` is what it charges at the end of its basic block, that is, at the next check or when it
-    ends.  ``lengths`` are those of the bulk operators that constant expressions had, by the identity of the expression.
-    A check stands still by yielding: None where the store's interval is used up, the error where there is no fuel;
-    whoever goes on has seen to that, or gets it again.
-    """
-
-    __slots__ = ("instance", "lengths", "pending", "resumable", "rule", "startup", "store", "unsaved")
-
-    def __init__(self, instance: ModuleInst, startup: Startup, lengths: Lengths, resumable: bool) -> None:
-        self.instance = instance
-        self.store = instance.store
-        self.startup = startup
-        self.rule = startup.rule
-        self.lengths = lengths
-        self.resumable = resumable
-        self.unsaved = 0
-        self.pending = 0
-
-    @property
-    def required_fuel(self) -> int:
-        """What must be added to the store to go on from exhausted fuel."""
-        return 1 - (self.store.fuel_left or 0)
-
-    def enter(self) -> Checks:
-        """Charge for the entry of a function."""
-        self.pending += self.rule.entry
-        yield from self.check()
-
-    def evaluated(self, exprs: Iterable[Expr]) -> Checks:
-        """Charge for the evaluation of constant expressions."""
-        for expr in exprs:
-            lengths = iter(self.lengths.get(id(expr), ()))
-            for pc, ins in enumerate(expr):
-                self.pending += self.rule.operator(ins.row)
-                if ins.row.bulk is not None:
-                    yield from self.copied(next(lengths), self._is_constant(expr[pc - 1]))
-
-    def _is_constant(self, before: In) -> bool:
-        """Tell whether an instruction gives what a translator sees as a constant."""
-        kind = kind_of(before.row)
-        module, context = self.instance.module, self.instance.context
-        return kind == LITERAL or (kind == GLOBAL and literal_global(module, context, before.imms[0]) is not None)
-
-    def copied(self, n: int, is_constant: bool, exprs: Iterable[Expr] = ()) -> Checks:
-        """Charge for so many pieces, and for expressions that come in between, before the check.
-
-        A number that is a constant and small is not checked.
-        """
-        self.pending += n
-        yield from self.evaluated(exprs)
-        if not is_constant or n > self.rule.unchecked:
-            yield from self.check()
-
-    def check(self) -> Checks:
-        """Stand still unless there is fuel left."""
-        store = self.store
-        assert store.fuel_left is not None
-        self.unsaved += self.pending
-        self.pending = 0
-        if store.fuel_left - self.unsaved > store.fuel_reserve:
-            return
-        self.save()
-        while store.fuel_left < 1:
-            yield ExhaustionError(Resource.FUEL)
-        store.inject(store.fuel_left)
-        if self.resumable and store.fuel_interval is not None:
-            yield None
-
-    def save(self) -> None:
-        """Write back what was charged: it is not given back by a trap any more."""
-        assert self.store.fuel_left is not None
-        self.store.fuel_left -= self.unsaved
-        self.unsaved = 0
-
-    def pass_images(self) -> Checks:
-        """Charge for the images of memories; where none is copied, what no check has flushed is lost."""
-        startup = self.startup
-        if startup.images and not startup.copies:
-            self.pending = 0
-        for size in startup.images if startup.copies else ():
-            yield from self.copied(size, False)
-
-    def finish(self) -> None:
-        """Leave the startup function, or call the start function."""
-        starts = self.startup.starts
-        if starts or not self.rule.loses_end:
-            self.unsaved += self.pending + (self.rule.call if starts else 0)
-        self.pending = 0
-        self.save()

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from engine.errors import Trap
 from engine.execution.calls import invoke
 from engine.execution.driver import Activation, place
-from engine.execution.instantiate import instantiate, steps
+from engine.execution.instantiate import Instantiation, instantiate
 from engine.resume import Finished, HostTrap, Suspended, Yielded, call_resumable
-from engine.runtime.instance import FuncInst, HostFunc
+from engine.runtime.instance import FuncInst, HostFunc, ModuleInst
 from engine.types import FuncType
 from oracles.adapter import Stop
 from oracles.adapters.reference_state import TYPES, StateSession
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from engine.errors import Where
     from engine.module import Module
-    from engine.runtime.instance import Caller, ExternVal, ModuleInst
+    from engine.runtime.instance import Caller, ExternVal
     from engine.runtime.store import Store
     from oracles.adapter import Answer
     from oracles.plan import Plan, Step
@@ -81,31 +81,38 @@ class CallSession(StateSession):
             done = call_resumable(self.store, func, *args)
             assert isinstance(done, Finished)
             return done.results
+        return self._to_the_end(Yielded(Activation(self.store, func, args, resumable=True)))
+
+    def _to_the_end(self, stopped: Suspended) -> Sequence[Any]:
+        """Return the results of a call, or the instance of an instantiation, and note the frames of a trap."""
         try:
-            return self._go_on(Yielded(Activation(self.store, func, args, resumable=True)))
+            return self._go_on(stopped)
         except Trap as trap:
             self._begin_frames(trap)
             raise
 
     def _go_on(self, stopped: Suspended) -> Sequence[Any]:
         """Resume a call until it ends; a call that has not begun is one that has yielded."""
-        values: Sequence[Any] = ()
         while True:
-            reached = stopped.resume(self.store, *values)
-            values = ()
+            reached = stopped.resume(self.store)
             if isinstance(reached, Finished):
                 return reached.results
-            stopped = reached
-            if isinstance(reached, Yielded):
-                if not self.nesting and self.intervals:
-                    self.pause("fuel")
-            elif isinstance(reached, HostTrap) and isinstance(reached.host_error, HostPause):
-                self.pause_host(reached.host_error.times)
-                values = reached.host_error.results
-            else:
-                if isinstance(reached, HostTrap) and _is_trap(reached.host_error):
-                    self._add_frames(reached.activation)
-                raise reached.into_error()
+            stopped = self._paused(reached)
+
+    def _paused(self, reached: Suspended) -> Suspended:
+        """Look at a call that stands still, and return it as it is to go on; raise where it is not to."""
+        if isinstance(reached, Yielded):
+            if not self.nesting and self.intervals:
+                self.pause("fuel")
+            return reached
+        if isinstance(reached, HostTrap) and isinstance(reached.host_error, HostPause):
+            call, pause = reached.under_way, reached.host_error
+            call.answer(list(pause.results))
+            self.pause_host(pause.times)
+            return Yielded(call)
+        if isinstance(reached, HostTrap) and _is_trap(reached.host_error):
+            self._add_frames(reached.under_way)
+        raise reached.into_error()
 
     def instantiated(self, module: Module, imports: Sequence[ExternVal]) -> ModuleInst:
         """Instantiate, pausing where the plan says so.
@@ -115,21 +122,14 @@ class CallSession(StateSession):
         """
         if not (self.sliced or self.shown_frames):
             return instantiate(self.store, module, imports)
-        going = steps(self.store, module, imports)
         try:
-            while True:
-                stopped = next(going)
-                if stopped.error is not None:
-                    if stopped.activation is not None and _is_trap(stopped.error):
-                        self._add_frames(stopped.activation)
-                    raise stopped.error
-                self.pause("fuel")
-        except StopIteration as end:
-            instance: ModuleInst = end.value
-            return instance
+            begun = Yielded(Instantiation(self.store, module, imports))
         except Trap as trap:
             self._begin_frames(trap)
             raise
+        (instance,) = self._to_the_end(begun)
+        assert isinstance(instance, ModuleInst)
+        return instance
 
     def _begin_frames(self, trap: Trap) -> None:
         """Note where the frames of a trap stand, in the activation that it was in."""
@@ -138,7 +138,7 @@ class CallSession(StateSession):
         for activation in trap.activations:
             self._add_frames(activation)
 
-    def _add_frames(self, activation: Activation) -> None:
+    def _add_frames(self, activation: Activation | Instantiation) -> None:
         """Add where the frames of an activation stand to those of the trap, outermost last."""
         places = (placed(place(block)) for block, _ in reversed(activation.frames))
         self.frames = [*self.frames, *(list(p) for p in places if p is not None)]

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from engine import Config, ExhaustionError, LinkError, Store, Trap, TrapKind, instantiate, resolve
+from engine import Config, ExhaustionError, LinkError, Store, Trap, TrapKind, instantiate, resolve, save
 from engine.errors import EngineBug
+from engine.execution.fuel_models import fuel_model
 from engine.runtime.instance import FuncInst, HostFunc
 from engine.types import EXTERNREF, F32, FUNCREF, I32, I64, FuncType, GlobalType, Limits, MemType, TableType
 from tests.support.wasm import call, traps, wat
@@ -301,6 +302,30 @@ def test_more_than_the_store_allows_is_exhaustion_and_the_store_stays_usable(tex
         make(text, store=store)
     instance = make('(memory 2) (table 10 externref) (func (export "f") (result i32) i32.const 1)', store=store)
     assert (call(instance, "f"), instance.tables[0].type.reftype) == (1, EXTERNREF)
+
+
+BEYOND = {
+    "a memory": "(memory 1) (memory 3)",
+    "a table": '(memory 1) (tag) (global i32 (i32.const 1)) (table 1 funcref) (table 11 funcref) (data "x")',
+    "an array": "(type $a (array i8)) (table 1 funcref (ref.func $f)) "
+    "(global (ref $a) (array.new $a (i32.const 0) (i32.const 9999999)))",
+    "elements": "(type $a (array i8)) (table 1 funcref) (elem func $f) "
+    "(elem arrayref (item (array.new_default $a (i32.const 9999999))))",
+}
+
+
+@pytest.mark.parametrize("text", BEYOND.values(), ids=BEYOND)
+@pytest.mark.parametrize("fuel", [None, 1000])
+def test_of_what_a_limit_ended_half_way_nothing_is_in_the_store(text, fuel):
+    store = Store(Config(2, 10, max_heap_bytes=1 << 20, fuel_model=fuel_model("wasmtime", 50)))
+    store.set_fuel(fuel)
+    first = make('(memory (export "m") 1) (func (export "f")) (elem func 0) (data "abc")', store=store)
+    before = save(store)
+    with pytest.raises(ExhaustionError):
+        make('(import "" "m" (memory 1)) (import "" "f" (func)) (func $f)' + text, [*first.exports.values()], store)
+    assert save(store) == before
+    second = make('(func (export "f") (result i32) i32.const 1)', store=store)
+    assert (second.funcs[0].addr, store.funcs[1], call(second, "f")) == (1, second.funcs[0], 1)
 
 
 def test_growth_in_a_module_stops_at_the_limit_of_the_store():

@@ -7,10 +7,19 @@ from __future__ import annotations
 
 import pytest
 
-from engine import Config, ExhaustionError, Store, Trap, TrapKind, instantiate, invoke
+from engine import (
+    Config,
+    ExhaustionError,
+    OutOfFuel,
+    Store,
+    Trap,
+    TrapKind,
+    Yielded,
+    instantiate,
+    instantiate_resumable,
+    invoke,
+)
 from engine.execution.fuel_models import fuel_model
-from engine.execution.instantiate import steps
-from engine.types import FuncType
 from tests.support.fuel import AMPLE, CRANELIFT, WINCH, instantiated, instantiated_with
 from tests.support.wasm import call, wat
 
@@ -242,65 +251,55 @@ def test_images_are_there_where_elements_run_out_of_fuel_but_not_where_they_trap
     assert invoke(store, table.elems[0], ()) == [byte]
 
 
-def test_steps_pause_at_each_interval():
+def test_it_pauses_at_each_interval():
     text = wat(ALL)
     store = metered(10_000, interval=1)
-    going = steps(store, text, provided(store))
+    call = instantiate_resumable(store, text, provided(store))
     left = []
-    try:
-        while True:
-            pause = next(going)
-            assert pause.error is None
-            left.append(10_000 - store.fuel)
-    except StopIteration as end:
-        assert end.value.exports["n"].value == 5
+    while isinstance(call, Yielded):
+        left.append(10_000 - store.fuel)
+        call = call.resume(store)
+    assert call.results[0].exports["n"].value == 5
     assert left == [1, 202, 206, 209, 211]
     assert 10_000 - store.fuel == 211 + 2
 
 
-def test_steps_go_on_from_exhausted_fuel():
+def test_it_goes_on_from_exhausted_fuel():
     text = wat(ALL)
     store = metered(100)
-    going = steps(store, text, provided(store))
-    pause = next(going)
-    assert isinstance(pause.error, ExhaustionError)
-    assert pause.required_fuel == 202 - 100 + 1
+    call = instantiate_resumable(store, text, provided(store))
+    assert isinstance(call.into_error(), ExhaustionError)
+    store = metered(100)
+    call = instantiate_resumable(store, text, provided(store))
+    assert call.required_fuel == 202 - 100 + 1
     store.add_fuel(50)
-    assert next(going).required_fuel == 202 - 150 + 1
+    call = call.resume(store)
+    assert call.required_fuel == 202 - 150 + 1
     store.add_fuel(60)
-    pause = next(going)
-    assert pause.activation is not None  # 210 are enough for all but the start function, which is at 211
-    assert pause.required_fuel == 211 - 210 + 1
+    call = call.resume(store)
+    assert call.under_way.activation is not None  # 210 are enough for all but the start function, which is at 211
+    assert call.required_fuel == 211 - 210 + 1
     store.add_fuel(1_000)
-    with pytest.raises(StopIteration) as end:
-        next(going)
-    assert end.value.value.exports["n"].value == 5
+    assert call.resume(store).results[0].exports["n"].value == 5
 
 
-def test_steps_wait_for_an_answer_of_the_host():
-    def fail(caller, args):
-        raise OSError("later")
-
-    store = metered(1_000)
-    host = store.alloc_host_func(FuncType((), ()), fail)
-    text = '(import "" "h" (func $h)) (global $n (mut i32) (i32.const 0)) (export "n" (global $n)) ' + (
-        "(func $s (call $h) (global.set $n (i32.const 5))) (start $s)"
-    )
-    going = steps(store, wat(text), (host,))
-    pause = next(going)
-    assert isinstance(pause.error, OSError)
-    pause.activation.answer([])
-    with pytest.raises(StopIteration) as end:
-        next(going)
-    assert end.value.value.exports["n"].value == 5
-
-
-def test_a_trap_is_final_in_steps_too():
+def test_a_trap_is_final_where_it_may_pause_too():
     store = metered(1_000)
     with pytest.raises(Trap) as caught:
-        next(steps(store, wat('(memory 1) (data (i32.const 65535) "abc")'), ()))
+        instantiate_resumable(store, wat('(memory 1) (data (i32.const 65535) "abc")'))
     assert caught.value.kind is TrapKind.MEMORY_OUT_OF_BOUNDS
     assert store.fuel == 1_000
+
+
+@pytest.mark.parametrize("fuel", [100, 10_000])
+def test_it_goes_on_where_metering_ends_while_it_stands_still(fuel):
+    text = wat(ALL)
+    store = metered(fuel, interval=1)
+    call = instantiate_resumable(store, text, provided(store)).resume(store)
+    assert isinstance(call, OutOfFuel if fuel == 100 else Yielded)
+    store.set_fuel(None)
+    assert call.resume(store).results[0].exports["n"].value == 5
+    assert store.fuel_left is None
 
 
 def test_an_interval_does_not_stop_what_cannot_be_resumed():
