@@ -57,7 +57,7 @@ class WasmtimeSession(CallSession):
         api.wasmtime_store_limiter(self.store, limits.memory_pages << 16, limits.table_elements, -1, -1, -1)
         if self.metered:
             self.set_fuel(UNMETERED)
-        self.values = Values(api, self.context)
+        self.values = Values(api, self.context, sliced=setup.sliced)
         self.cell = ctypes.create_string_buffer(api.val_size)  # for one value at a time, between engine and ``values``
         self.compiled: dict[str, int] = {}
 

@@ -38,11 +38,15 @@ _REFERENCE_KINDS: dict[str, int] = {
 
 
 class Values:
-    """Reads and writes the values of one store; ``functions`` numbers function references by first sight."""
+    """Reads and writes the values of one store; ``functions`` numbers function references by first sight.
 
-    def __init__(self, api: Api, context: int) -> None:
+    Where stores of slices are of another kind (release 36), one that is ``sliced`` aborts at a new external reference.
+    """
+
+    def __init__(self, api: Api, context: int, *, sliced: bool = False) -> None:
         self.api = api
         self.context = context
+        self.sliced = sliced
         self.functions = Numbering()
         self._seen: dict[bytes, int] = {}
         self._val = struct.Struct(f"<B7xQQ{api.val_size - 24}x")
@@ -156,6 +160,8 @@ class Values:
     def _new_extern(self, n: int, at: Any) -> None:
         if not 0 <= n < 2**63:
             raise blocked(f"externref {n}")
+        if self.sliced:
+            raise Stop(Unsupported("new external references where calls are asynchronous"))
         if not self.api.wasmtime_externref_new(self.context, n + 1, None, at):
             raise Stop(Unsupported("the engine has no room for an externref"))
 

@@ -12,7 +12,7 @@ import pytest
 from oracles import side
 from oracles.adapter import OracleId, Unavailable
 from oracles.conformance import CHECKS, failure
-from oracles.outcome import Unsupported
+from oracles.outcome import Returned, Unsupported
 from oracles.plan import Plan, Step
 from oracles.process import Oracle
 from oracles.side import ENVIRONMENTS, HERE, candidates, install, problem, worker
@@ -145,6 +145,22 @@ def test_an_older_wasmtime_counts_by_its_own_model(older: Oracle) -> None:
 @pytest.mark.parametrize("check", CHECKS, ids=lambda c: c.name)
 def test_an_older_wasmtime_passes_the_kit(older: Oracle, check: Check) -> None:
     assert failure(check, older.run, older.description) is None
+
+
+@pytest.mark.external
+def test_36_refuses_external_references_in_slices_instead_of_aborting() -> None:
+    text = '(module (func (export "f") (param externref)) (func (export "g") (param anyref)))'
+    calls = [("f", ["externref", 3]), ("g", ["anyref", {"host": 3}]), ("g", ["anyref", {"i31": 3}])]
+    steps = (
+        Step("yield_schedule", {"intervals": [1]}),
+        Step("assemble", {"module": "m", "text": "t"}),
+        Step("instantiate", {"instance": "i", "module": "m", "imports": {}}),
+        *(Step("call", {"instance": "i", "export": name, "args": [value]}) for name, value in calls),
+    )
+    for sliced, lacks in ((True, Unsupported("new external references where calls are asynchronous")), (False, None)):
+        with Oracle("wasmtime@36") as oracle:
+            records = oracle.run(Plan(steps[0 if sliced else 1 :], texts={"t": text.encode()}, features=("all",)))
+        assert [record.outcome for record in records[-3:]] == [lacks or Returned(), lacks or Returned(), Returned()]
 
 
 @pytest.mark.external
