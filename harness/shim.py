@@ -7,6 +7,7 @@ plan.  What cannot be said this way is ``Unsupported`` step by step:
 
 - one instance, imports only from the plan's host functions, no vectors, no external references but null;
 - a function reference shows as ``"?"``: it is not null, and which it is cannot be seen from inside;
+- frames of a trap are those that the engine tells of the driver module, looked up in the plan's module;
 - where the engine runs a whole program at a time (WASI), what follows a trap is lost with the program.
 """
 
@@ -14,41 +15,39 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 from engine.binary import decode, encode
 from engine.errors import WasmError
 from engine.features import EXECUTED
 from engine.module import FuncImport
-from engine.types import V128, FuncType, RefType
+from engine.types import FuncType
 from engine.validation import validate
 from engine.validation.context import Context
 from harness.shim_hosts import host_function
-from harness.shim_module import DONE, HOST_ERROR, IMPORT, TRACE, UNKNOWN, WASI, Driver, Refused, asm
-from oracles.adapter import MAX_SLOTS, refusal
+from harness.shim_module import DONE, IMPORT, WASI, Driver, Refused, asm
+from harness.shim_places import Places
+from harness.shim_records import Telling, memory_from, signed, slots_from, value_from
+from oracles.adapter import MAX_FRAMES, REENTRY_LIMIT, count_of, refusal
 from oracles.outcome import (
     Blocked,
-    Crashed,
     Exhausted,
-    HostError,
     Outcome,
     Record,
     Returned,
-    TimedOut,
-    Trapped,
     Unsupported,
 )
-from oracles.plan import HOST, WIDTHS, Plan, PlanError, Step
+from oracles.plan import HOST, Plan, PlanError, Step
 from oracles.process import Oracle
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from engine.module import Module
     from engine.types import ValType
     from harness.shim_hosts import Host
     from oracles.adapter import Description
-    from oracles.plan import Value
 
 __all__ = ["Program", "Shimmed", "connect", "described"]
 
@@ -71,16 +70,22 @@ def described(inner: Description) -> Description:
     flavour = WASI if WASI in inner.can else IMPORT
     can = ("limits",) if flavour == WASI else ("limits", "after-trap")
     sees = ("memories", "tables", "globals")
-    return replace(inner, steps=STEPS, actions=ACTIONS, types=TYPES, sees=sees, can=(*can, flavour))
+    steps = (*STEPS, *(kind for kind in inner.steps if kind == "debug"))
+    frames = (ability for ability in inner.can if ability == "frames")
+    return replace(inner, steps=steps, actions=ACTIONS, types=TYPES, sees=sees, can=(*can, flavour, *frames))
 
 
 @dataclass
-class _Compiled:
-    """A step: what ends it before it runs, or the exported function that runs it and how its words are read."""
+class Compiled:
+    """A step: what it is without running, or the exported function that runs it and how its words are read.
+
+    From a step with ``frames`` on, traps show so many.
+    """
 
     outcome: Outcome | None = None
     func: int = -1
     read: Any = None  # Reader
+    frames: int | None = None
 
 
 @dataclass
@@ -89,7 +94,7 @@ class Program:
 
     plan: Plan
     flavour: str
-    steps: list[_Compiled] = field(default_factory=list)
+    steps: list[Compiled] = field(default_factory=list)
     wasm: bytes = b""
 
     def __post_init__(self) -> None:
@@ -114,6 +119,15 @@ class Program:
             self.wasm = encode(self.driver.build())
         except WasmError as e:
             raise Refused(str(e)) from e
+
+    @cached_property
+    def places(self) -> Places:
+        """Where the instructions of the program are in the plan's module."""
+        return Places(self.module, self.wasm)
+
+    @property
+    def tells_frames(self) -> bool:
+        return any(step.frames is not None for step in self.steps)
 
     def _decoded(self, step: Step) -> Module:
         wasm = self.plan.modules.get(step["module"])
@@ -150,25 +164,34 @@ class Program:
 
     # steps
 
-    def _compile(self, i: int, step: Step) -> _Compiled:
+    def _compile(self, i: int, step: Step) -> Compiled:
         if step.kind == "instantiate" and i != self.first:
-            return _Compiled(Unsupported("a second instance"))
+            return Compiled(Unsupported("a second instance"))
+        if step.kind == "debug":
+            return self._debug(step)
         if step.kind not in STEPS:
-            return _Compiled(Unsupported(f"step {step.kind}"))
+            return Compiled(Unsupported(f"step {step.kind}"))
         names = step.get("instances") if step.kind == "observe" else [step["instance"]]
         if any(n != self.instance for n in names or ()) or (i < self.first and names is not None):
-            return _Compiled(Blocked(f"instance {names}"))
+            return Compiled(Blocked(f"instance {names}"))
         try:
             declared, body, read = getattr(self, "_step_" + step.kind)(step)
         except Refused as e:
-            return _Compiled(Unsupported(str(e)))
+            return Compiled(Unsupported(str(e)))
         except PlanError as e:
-            return _Compiled(Blocked(str(e)))
+            return Compiled(Blocked(str(e)))
         start = asm(f"i32.const 0; global.set {self.driver.nesting}")
         func = self.driver.add_func((), (), declared, [*start, *body])
         if self.flavour == IMPORT:
             self.driver.export(f"s{i}", func)
-        return _Compiled(None, func, read)
+        return Compiled(None, func, read)
+
+    @staticmethod
+    def _debug(step: Step) -> Compiled:
+        try:
+            return Compiled(Returned(), frames=min(count_of(step["frames"]), MAX_FRAMES))
+        except PlanError as e:
+            return Compiled(Blocked(str(e)))
 
     def done(self) -> list[Any]:
         return self.driver.emit_word(DONE << 56)
@@ -205,13 +228,13 @@ class Program:
         body += asm("; ".join(f"local.set {i}" for i in reversed(range(n)))) + self.done()
         for i, r in enumerate(t.results):
             body += self.driver.emit_value(f"local.get {i}", r)
-        return t.results, body, lambda words: (Returned(tuple(_value(r, words) for r in t.results)), None)
+        return t.results, body, lambda words: (Returned(tuple(value_from(r, words) for r in t.results)), None)
 
     def _step_get(self, step: Step) -> Any:
         x = self.exported(step["export"], "global")
         t = self.context.global_(x).valtype
         body = [*self.done(), *self._global_word(x, t)]
-        return (), body, lambda words: (Returned(), {"value": list(_value(t, words))})
+        return (), body, lambda words: (Returned(), {"value": list(value_from(t, words))})
 
     def _global_word(self, x: int, t: ValType) -> list[Any]:
         return self.driver.emit_value(f"global.get {x}", t)
@@ -235,7 +258,7 @@ class Program:
             t = self.context.table(export.index).reftype
             body = [*self.driver.constant((str(t), None), ()), *asm(f"i32.const {delta}; table.grow {export.index}")]
         body += [*asm(f"i64.extend_i32_s; call {self.driver.emit}")]
-        return (), [*self.done(), *body], lambda words: (Returned(), {"size": _signed(words.popleft())})
+        return (), [*self.done(), *body], lambda words: (Returned(), {"size": signed(words.popleft())})
 
     def _step_observe(self, step: Step) -> Any:
         shown = step.get("instances") is None or self.instance in step["instances"]
@@ -244,15 +267,15 @@ class Program:
         for name, export in self.exports.items() if shown else ():
             if export.kind == "mem":
                 body += asm(f"call {self.driver.digest(export.index)}")
-                readers.append(("memories", name, _memory))
+                readers.append(("memories", name, memory_from))
             elif export.kind == "table":
                 r = self.context.table(export.index).reftype
                 body += asm(f"call {self.driver.slots(export.index)}")
-                readers.append(("tables", name, lambda words, r=r: _slots(r, words)))
+                readers.append(("tables", name, lambda words, r=r: slots_from(r, words)))
             elif export.kind == "global":
                 t = self.context.global_(export.index).valtype
                 body += self._global_word(export.index, t)
-                readers.append(("globals", name, lambda words, t=t: list(_value(t, words))))
+                readers.append(("globals", name, lambda words, t=t: list(value_from(t, words))))
 
         def read(words: Words) -> tuple[Outcome, dict[str, Any] | None]:
             state: dict[str, dict[str, Any]] = {"memories": {}, "tables": {}, "globals": {}}
@@ -275,8 +298,12 @@ class Program:
         )
 
     def inner(self) -> Plan:
-        """Return the plan that runs the program."""
-        steps = [Step("instantiate", {"instance": "driver", "module": "driver", "imports": {}})]
+        """Return the plan that runs the program.
+
+        The frames of host functions, which are not shown, are as many as can be nested.
+        """
+        steps = [Step("debug", {"frames": MAX_FRAMES + REENTRY_LIMIT})] if self.tells_frames else []
+        steps.append(Step("instantiate", {"instance": "driver", "module": "driver", "imports": {}}))
         names = ["_start"]
         if self.flavour == IMPORT:
             names = [f"s{i}" for i, s in enumerate(self.steps) if s.outcome is None]
@@ -287,142 +314,8 @@ class Program:
 
     def records(self, answers: Sequence[Record]) -> list[Record]:
         """Return the records of the plan that the engine's answers to ``inner`` amount to."""
-        return list(_Telling(self, deque(answers)).records())
-
-
-class _Telling:
-    """Reads the engine's answers in the order of the plan's steps."""
-
-    def __init__(self, program: Program, answers: deque[Record]) -> None:
-        self.program = program
-        self.answers = answers
-        self.words: Words = deque()
-        self.trace: list[Any] = []
-        self.host_outcome: Outcome | None = None
-        self.over: Outcome | None = None  # what all further steps are
-
-    def records(self) -> Iterator[Record]:
-        made = self.answers.popleft() if self.answers else Record(0, Crashed(None, "no answer"))
-        program = self.program
-        failed = None if isinstance(made.outcome, Returned) else made.outcome
-        for i, step in enumerate(program.steps):
-            if step.outcome is not None:
-                yield Record(i, step.outcome) if self.over is None else self._after(i)
-                continue
-            if failed is not None:
-                yield Record(i, failed)
-                if _is_last(failed):
-                    return
-                failed, self.over = None, Blocked(f"instance {program.instance}")
-                continue
-            if self.over is not None:
-                yield self._after(i)
-                continue
-            record = self._step(i, step)
-            yield record
-            if _is_last(record.outcome):
-                return
-
-    def _after(self, i: int) -> Record:
-        """Return the record of a step after the end; without an instance there is still a trace to observe."""
-        step = self.program.plan.steps[i]
-        if isinstance(self.over, Blocked) and step.kind == "observe" and not step.get("instances"):
-            trace, self.trace = self.trace, []
-            return Record(i, Returned(), {"instances": {}, "trace": trace})
-        return Record(i, self.over)
-
-    def _step(self, i: int, step: _Compiled) -> Record:
-        """Return the record of a step that the program contains."""
-        program = self.program
-        answer = self._answer()
-        self.host_outcome = None
-        if not self._until_done():
-            outcome = self._cause(answer)
-            if i == program.first:
-                self.over = Blocked(f"instance {program.instance}")
-            elif program.flavour == WASI:
-                self.over = Unsupported("the program ended with an earlier step")
-            return Record(i, outcome, None, 0 if answer is None else answer.us)
-        outcome, data = step.read(self.words)
-        if data is not None and "trace" in data:
-            data["trace"], self.trace = self.trace, []
-        return Record(i, outcome, data, 0 if answer is None else answer.us)
-
-    def _answer(self) -> Record | None:
-        """Take the next answer if there is one to take, with its words."""
-        if not self.answers or (self.program.flavour == WASI and self.words):
-            return None
-        answer = self.answers.popleft()
-        self.words.extend(_words((answer.data or {}).get("output", "")))
-        self.last = answer
-        return answer
-
-    def _cause(self, answer: Record | None) -> Outcome:
-        """Return why a step did not get to its end."""
-        outcome = (answer or self.last).outcome
-        if isinstance(outcome, Returned):
-            return Crashed(None, "the program returned without having told all its steps")
-        if isinstance(outcome, Trapped) and self.host_outcome is not None:
-            return self.host_outcome
-        return outcome
-
-    def _until_done(self) -> bool:
-        """Read events; return whether the end of the step came."""
-        while self.words:
-            word = self.words.popleft()
-            kind, x = word >> 56, word & 0xFFFFFFFF
-            if kind == DONE:
-                return True
-            name, _, t = self.program.hosts[x]
-            if kind == TRACE:
-                self.trace.append([name, [list(_value(p, self.words)) for p in t.params]])
-            elif kind == HOST_ERROR:
-                action = self.program.plan.hosts[name].actions[word >> 32 & 0xFFFF]
-                self.host_outcome = HostError(str(action[1]))
-            elif kind == UNKNOWN:
-                self.host_outcome = Unsupported("a host function that mixes a reference")
-            else:
-                self.host_outcome = Exhausted("stack", "limit of nested host calls")
-        return False
-
-
-def _is_last(outcome: Outcome) -> bool:
-    """Return whether the worker that said so is gone."""
-    gone = isinstance(outcome, Exhausted) and outcome.resource == "memory"
-    return gone or isinstance(outcome, (Crashed, TimedOut))
-
-
-def _words(output: str) -> list[int]:
-    data = bytes.fromhex(output)
-    return [int.from_bytes(data[i : i + 8], "little") for i in range(0, len(data) - 7, 8)]
-
-
-def _signed(word: int) -> int:
-    return word - (word >> 63 << 64)
-
-
-def _value(t: ValType, words: Words) -> Value:
-    word = words.popleft()
-    if isinstance(t, RefType):
-        return str(t), "?" if word else None
-    if t is V128:
-        word |= words.popleft() << 64
-    return str(t), f"{word:0{WIDTHS[str(t)] // 4}x}"
-
-
-def _slots(t: ValType, words: Words) -> list[list[Any]]:
-    size = words.popleft()
-    if size > MAX_SLOTS:
-        raise Refused(f"a table of {size} slots is not shown")
-    return [list(_value(t, words)) for _ in range(size)]
-
-
-def _memory(words: Words) -> dict[str, Any]:
-    pages = words.popleft()
-    crc: dict[str, str] = {}
-    while page := words.popleft():
-        crc[str(page - 1)] = f"{words.popleft():08x}"
-    return {"pages": pages, "crc": crc}
+        is_set = self.tells_frames and answers and isinstance(answers[0].outcome, (Returned, Unsupported))
+        return list(Telling(self, deque(answers[1:] if is_set else answers)).records())
 
 
 class Shimmed:

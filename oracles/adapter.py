@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 __all__ = [
-    "ACTIONS", "ADAPTERS", "ALL", "BASIC_ACTIONS", "BASIC_STEPS", "IDS", "MAX_READ", "MAX_SLOTS", "PAGE",
+    "ACTIONS", "ADAPTERS", "ALL", "BASIC_ACTIONS", "BASIC_STEPS", "IDS", "MAX_FRAMES", "MAX_READ", "MAX_SLOTS", "PAGE",
     "REENTRY_LIMIT", "Adapter", "Answer", "Description", "Numbering", "OracleId", "RefusingSession", "Session",
     "Stop", "Unavailable", "blocked", "count_of", "crc_pages", "hex_of", "load", "refusal", "value_of",
     "values_of",
@@ -40,6 +40,7 @@ _ACTION_SIZES = {
     "throw": 5, "fuel": 1, "suspend": 2,
 }  # fmt: skip
 PAGE = 4096  # bytes covered by one checksum of ``observe``
+MAX_FRAMES = 20  # that engines show of a trap
 MAX_READ = 4 << 20  # bytes that one ``read`` step may ask for
 MAX_SLOTS = 65_536  # table slots that one ``observe`` shows
 REENTRY_LIMIT = 100  # nested host calls; deeper is Exhausted("stack") in every engine

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from oracles.adapter import Answer, Session, Stop, count_of
+from oracles.adapter import MAX_FRAMES, Answer, Session, Stop, count_of
 from oracles.outcome import Returned, Trapped, state_digest
 from oracles.plan import PlanError
 
@@ -28,7 +28,6 @@ PAUSES = 64  # that one step shows unless the plan says otherwise
 UNMETERED = 1 << 62  # fuel for anything that ends
 MAX_INTERVALS = 4096
 MAX_TIMES = 4096
-MAX_FRAMES = 20  # that engines tell of a trap
 
 
 def is_metered(plan: Plan) -> bool:

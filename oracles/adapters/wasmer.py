@@ -3,7 +3,7 @@
 The package runs command modules and shows what they print; it has no host functions, no memory views and no exports.
 So this adapter is honest about doing two things: taking a module (``instantiate`` without imports) and calling its
 ``_start``, whose record has the standard output in ``data.output`` (hex), also up to a trap.  ``harness.shim`` turns
-plans into such programs.  Standard library and ``wasmer_sdk`` only.
+plans into such programs.  The frames of a trap stand in its text.  Standard library and ``wasmer_sdk`` only.
 """
 
 from __future__ import annotations
@@ -11,10 +11,22 @@ from __future__ import annotations
 import asyncio
 import importlib.metadata
 import platform
+import re
 import tempfile
 from typing import TYPE_CHECKING, Any
 
-from oracles.adapter import Answer, Description, RefusingSession, Session, Unavailable, blocked, refusal
+from oracles.adapter import (
+    MAX_FRAMES,
+    REENTRY_LIMIT,
+    Answer,
+    Description,
+    RefusingSession,
+    Session,
+    Unavailable,
+    blocked,
+    count_of,
+    refusal,
+)
 from oracles.outcome import Exhausted, Outcome, Rejected, Returned, Trapped, Unsupported
 from oracles.traps import HOST_TRAP, STACK, wasmer_trap
 
@@ -22,7 +34,7 @@ if TYPE_CHECKING:
     from oracles.adapter import Adapter
     from oracles.plan import Plan, Step
 
-__all__ = ["WasmerAdapter", "WasmerSession", "adapter", "trap_outcome"]
+__all__ = ["WasmerAdapter", "WasmerSession", "TrappedSession", "adapter", "frames_of", "trap_outcome"]
 
 # Not exceptions: wasmer has them, but an uncaught one ends the program as a text without tag and payload.
 FEATURES = (
@@ -42,7 +54,44 @@ def trap_outcome(text: str) -> Outcome:
     return Trapped(phrase or HOST_TRAP, None, text[:_TEXT_CAP])
 
 
-class WasmerSession(Session):
+_FRAME = re.compile(r"    at .* \(.*\[(\d+)\]:0x([0-9a-f]+)\)")
+
+
+def frames_of(text: str, most: int) -> list[list[int]] | None:
+    """Return function index and module offset of each frame in the text of a trap, innermost first, at most ``most``.
+
+    Where a line is no frame of a module without names, nothing can be said: None.
+    """
+    frames = []
+    for line in text.split("\n", most + 1)[1 : most + 1]:
+        found = _FRAME.fullmatch(line)
+        if found is None:
+            return None
+        frames.append([int(found[1]), int(found[2], 16)])
+    return frames
+
+
+class TrappedSession(Session):
+    """A session of an engine that shows the frames of a trap in its text, with those of the driver's functions."""
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__(plan)
+        self.shown_frames = 0
+
+    def step_debug(self, step: Step) -> Answer:
+        self.shown_frames = min(count_of(step["frames"]), MAX_FRAMES + REENTRY_LIMIT)
+        return Returned(), None
+
+    def trapped(self, text: str) -> tuple[Outcome, dict[str, Any]]:
+        """Return the outcome that the text of a ``RuntimeError`` stands for, and its frames if the plan wants them."""
+        outcome = trap_outcome(text)
+        frames = None
+        if self.shown_frames and isinstance(outcome, Trapped):
+            frames = frames_of(text, self.shown_frames)
+        return outcome, {} if frames is None else {"frames": frames}
+
+
+class WasmerSession(TrappedSession):
     """``instances`` holds the loaded package of each module that was taken."""
 
     def __init__(self, plan: Plan, sdk: _Sdk) -> None:
@@ -67,17 +116,18 @@ class WasmerSession(Session):
         if step["args"]:
             raise blocked("_start takes no arguments")
         output, error = self.sdk.run(package)
-        data = {"output": output.hex()}
+        data: dict[str, Any] = {"output": output.hex()}
         if error is None:
             return Returned(), data
-        return _outcome(error), data
+        _, found, text = error.partition("RuntimeError: ")
+        if not found:
+            return _outcome(error), data
+        outcome, more = self.trapped(text)
+        return outcome, {**data, **more}
 
 
 def _outcome(error: str) -> Outcome:
-    """Return what the text of a failed command stands for."""
-    _, found, text = error.partition("RuntimeError: ")
-    if found:
-        return trap_outcome(text)
+    """Return what the text of a command that did not trap but failed stands for."""
     if "Error while importing" in error:
         return Rejected("unlinkable", error[:_TEXT_CAP])
     if "Failed to create the instance" in error or "ompile" in error:
@@ -134,12 +184,12 @@ class WasmerAdapter:
             name="wasmer",
             version=importlib.metadata.version("wasmer-sdk"),
             features=FEATURES,
-            steps=("instantiate", "call"),
+            steps=("instantiate", "call", "debug"),
             actions=(),
             types=(),
             nan=("module", "none"),
             sees=(),
-            can=("wasi",),
+            can=("wasi", "frames"),
             python=platform.python_version(),
         )
 
