@@ -218,7 +218,7 @@ class MismatchingResultType(CallError):
 
 
 class StoreMismatch(CallError):
-    """A function or a suspended call is of another store."""
+    """A function, a suspended call or a reference that is an argument or a value to resume with is of another store."""
 
     def __init__(self) -> None:
         super().__init__("used with another store than its own")

@@ -43,20 +43,22 @@ from engine.errors import (
     MismatchingResultType,
     Resource,
     StoreMismatch,
+    Trap,
 )
-from engine.execution import calls, driver
+from engine.execution import calls, driver, instantiate, stacks
 from engine.execution.calls import enter, invoke
 from engine.execution.driver import Activation, call_host
 from engine.execution.instantiate import Instantiation
 from engine.runtime.fits import fits
-from engine.runtime.instance import HostFunc
+from engine.runtime.heap import ExternRef
+from engine.runtime.instance import FuncInst, HostFunc
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
     from engine.module import Module
-    from engine.runtime.instance import ExternVal, FuncInst
+    from engine.runtime.instance import ExternVal
     from engine.runtime.store import Store
     from engine.types import ValType
 
@@ -149,6 +151,10 @@ class Suspended:
         self._activation = None
         return activation
 
+    def __reduce_ex__(self, protocol: Any) -> str:
+        """Refuse: with a copy the call would go on twice."""
+        raise TypeError("a suspended call cannot be copied; engine.save keeps it as data")
+
     def __enter__(self) -> Self:
         return self
 
@@ -170,11 +176,14 @@ class HostTrap(Suspended):
         self.host_error = host_error
 
     def into_error(self) -> Exception:
-        self._consume()
+        activation = self._consume().ended()
+        if activation is not None and isinstance(self.host_error, Trap):
+            self.host_error.activations.append(activation)
         return self.host_error
 
     def _take(self, activation: Activation | Instantiation, values: tuple[Any, ...]) -> None:
-        _check_values(values, self.host_func.functype.results, MismatchingResultLen, MismatchingResultType)
+        wanted = self.host_func.functype.results
+        _check_values(activation.store, values, wanted, MismatchingResultLen, MismatchingResultType)
         activation.answer(list(values))
 
 
@@ -257,7 +266,7 @@ def _forget_variables(error: Exception) -> None:
         trace = trace.tb_next
 
 
-_OURS = {driver.__name__, calls.__name__}
+_OURS = {calls.__name__, driver.__name__, instantiate.__name__, stacks.__name__}
 
 
 # -- instantiation
@@ -313,13 +322,22 @@ def typed(func: FuncInst | HostFunc, params: Sequence[ValType], results: Sequenc
 
 
 def _check_call(store: Store, func: FuncInst | HostFunc, args: Sequence[Any]) -> None:
-    if func.addr >= len(store.funcs) or store.funcs[func.addr] is not func:
+    if not _is_of(store, func):
         raise StoreMismatch
-    _check_values(args, func.functype.params, MismatchingParameterLen, MismatchingParameterType)
+    _check_values(store, args, func.functype.params, MismatchingParameterLen, MismatchingParameterType)
+
+
+def _is_of(store: Store, v: Any) -> bool:
+    """Tell whether a value is of a store, if it has an address at all."""
+    kind = type(v)
+    if kind is FuncInst or kind is HostFunc:
+        return v.addr < len(store.funcs) and store.funcs[v.addr] is v
+    return kind is not ExternRef or (v.addr < len(store.externs) and store.externs[v.addr] is v)
 
 
 def _check_values(
-    values: Sequence[Any], types: Sequence[ValType], len_error: type[MismatchingParameterLen | MismatchingResultLen],
+    store: Store, values: Sequence[Any], types: Sequence[ValType],
+    len_error: type[MismatchingParameterLen | MismatchingResultLen],
     type_error: type[MismatchingParameterType | MismatchingResultType],
 ) -> None:  # fmt: skip
     if len(values) != len(types):
@@ -327,3 +345,5 @@ def _check_values(
     for i, (v, t) in enumerate(zip(values, types, strict=True)):
         if not fits(v, t):
             raise type_error(i, t, f"{v!r:.60}")
+        if not _is_of(store, v):
+            raise StoreMismatch

@@ -64,6 +64,11 @@ class Debugger:
         """
         self._handler = handler
 
+    @property
+    def nesting(self) -> int:
+        """How many activations run Wasm, the innermost or waiting for a function of the host."""
+        return len(self._live)
+
     def frames(self, pc_mode: str = "call") -> Cursor:
         """Return a cursor at the innermost frame of the current activation; those below it are opaque.
 

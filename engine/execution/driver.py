@@ -150,6 +150,12 @@ class Activation:
         self.failed = None
         self.results = results
 
+    def ended(self) -> Activation:
+        """Leave it by what the function of the host raised, and return it with the frames of the callers."""
+        self.failed = None
+        self.frames.pop()
+        return self
+
     def exhausted(self) -> ExhaustionError:
         """Return the error that it is not to go on with fuel from where it paused."""
         return ExhaustionError(Resource.FUEL, place(self.frames[-1][0]))
@@ -366,7 +372,8 @@ class Activation:
                 else:
                     raise EngineBug(f"block of kind {kind}")
         except Trap as trap:
-            trap.activations.append(self)
+            if self.failed is None:  # else it may go on, and holds the trap itself
+                trap.activations.append(self)
             spent = model.kept(spent, saved, block.cost - block.paid)
             if trap.where is None:
                 trap.where = place(block)

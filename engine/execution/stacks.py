@@ -52,6 +52,7 @@ def elsewhere(run: Callable[[], T]) -> T:
     An interrupt of the one who waits, a signal for instance, becomes one of ``run``, and goes on from here when that
     has ended.
     """
+    runs = [run]  # popped, because tracebacks refer to the function inside and so to its closure
     ends: list[tuple[Any, BaseException | None]] = []
     starting, running = threading.Lock(), threading.Lock()
     starting.acquire()
@@ -61,7 +62,7 @@ def elsewhere(run: Callable[[], T]) -> T:
     def work() -> None:
         starting.acquire()
         try:
-            ends.append((context.run(run), None))
+            ends.append((context.run(runs.pop()), None))
         except BaseException as error:  # noqa: BLE001  # it is raised where it belongs
             ends.append((None, error))
         finally:

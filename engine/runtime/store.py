@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.errors import ExhaustionError, Resource
 from engine.runtime.globals import GlobalInst
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from engine.runtime.instance import Caller
     from engine.types import DefType, GlobalType, MemType, RefType, TableType, TagType
 
-__all__ = ["MAX_ACTIVATIONS", "MAX_FUEL", "Config", "Store"]
+__all__ = ["MAX_ACTIVATIONS", "MAX_FUEL", "Config", "Store", "VMState"]
 
 MAX_FUEL = 2**64 - 1
 MAX_PART = 2**63 - 1  # of the fuel that execution is given at once: engines count with a sign
@@ -61,6 +61,19 @@ class Config:
     def __post_init__(self) -> None:
         if self.max_activations > MAX_ACTIVATIONS:
             raise ValueError(f"max_activations is at most {MAX_ACTIVATIONS}, not {self.max_activations}")
+
+
+class VMState(NamedTuple):
+    """How far calls from the host are nested in a store.  What a call does to all of this but fuel, its end undoes.
+
+    ``activations`` are under way; those below the innermost have ``depth`` frames of Wasm; the debugger, if there is
+    one, knows of ``watched``.
+    """
+
+    activations: int
+    depth: int
+    watched: int
+    fuel_left: int | None
 
 
 class Store:
@@ -107,6 +120,11 @@ class Store:
         if self.debugger is None:
             raise ValueError("a store without guest_debug has no debugger")
         self.debugger.set_handler(handler)
+
+    def vm_state(self) -> VMState:
+        """Return how the store stands between entering and leaving it, for tests of embedders and our own."""
+        watched = 0 if self.debugger is None else self.debugger.nesting
+        return VMState(self.activations, self.depth, watched, self.fuel_left)
 
     @property
     def fuel(self) -> int | None:

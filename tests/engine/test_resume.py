@@ -1,61 +1,28 @@
-"""Resumable calls: what stops one, what a handle on it offers, and what is refused."""
+"""Resumable calls: what stops one, how it goes on, and what the store is meanwhile."""
 
 from __future__ import annotations
 
-import struct
-
 import pytest
 
-import engine
 from engine import (
-    CallError,
-    Config,
     ExhaustionError,
     Finished,
     HostTrap,
     InvocationConsumed,
-    MismatchingParameterLen,
-    MismatchingParameterType,
-    MismatchingResultLen,
-    MismatchingResultType,
     OutOfFuel,
     Store,
-    StoreMismatch,
     Trap,
     TrapKind,
     UncaughtException,
     Yielded,
     call_resumable,
-    instantiate,
     invoke,
-    typed,
 )
 from engine.errors import Resource
-from engine.execution.fuel_models import fuel_model
-from engine.types import ANYREF, EXTERNREF, F32, F64, FUNCREF, I32, I64, V128, FuncType
-from engine.values import f32_from_bits
-from tests.support.wasm import wat
-
-GIVES_I32 = FuncType((), (I32,))
-EXIT = '(import "env" "host_fn" (func $host_fn (result i32)))'
-
-
-class Exit(Exception):
-    """What the host raises to stop a call."""
-
-
-def raises(caller, args):
-    raise Exit(args)
-
-
-def setup(text, host=raises, functype=GIVES_I32, **config):
-    store = Store(Config(checks=True, **config))
-    return instantiate(store, wat(text), [store.alloc_host_func(functype, host)])
-
-
-def start(i, export="test", *args):
-    return i.exports[export].call_resumable(i.store, *args)
-
+from engine.execution.fuel import Check
+from engine.execution.fuel_models import MODELS, fuel_model
+from engine.types import I32, FuncType
+from tests.support.resumable import COUNT, EXIT, NESTED, Exit, raises, setup, start
 
 # -- a host function that fails
 
@@ -77,16 +44,37 @@ def test_a_resumed_call_uses_the_values(value, expected):
     assert start(i).resume(i.store, value) == Finished((expected,))
 
 
-def test_a_host_function_in_place_of_the_outermost_frame_fails_plainly():
-    i = setup(f'(module {EXIT} (func (export "test") (result i32) (return_call $host_fn)))')
+TAILS = f"""(module {EXIT} (type $v (func (result i32))) (table 1 funcref) (elem (i32.const 0) $host_fn)
+  (elem declare func $host_fn)
+  (func $call (export "call") (result i32) (return_call $host_fn))
+  (func $indirect (export "indirect") (result i32) (return_call_indirect (type $v) (i32.const 0)))
+  (func $ref (export "ref") (result i32) (return_call_ref $v (ref.func $host_fn)))
+  (func $chain (export "chain") (result i32) (return_call $call))
+  (func (export "under call") (result i32) (i32.add (i32.const 1) (call $call)))
+  (func (export "under indirect") (result i32) (i32.add (i32.const 1) (call $indirect)))
+  (func (export "under ref") (result i32) (i32.add (i32.const 1) (call $ref)))
+  (func (export "under chain") (result i32) (i32.add (i32.const 1) (call $chain)))
+  (func $all (result i32) (i32.add (i32.const 1) (call $call)))
+  (func (export "above") (result i32) (return_call $all)))"""
+
+
+@pytest.mark.parametrize("debugged", [False, True])
+@pytest.mark.parametrize("tail", ["call", "indirect", "ref", "chain"])
+def test_a_host_function_in_place_of_the_outermost_frame_fails_plainly(tail, debugged):
+    i = setup(TAILS, guest_debug=debugged)
     with pytest.raises(Exit):
-        start(i)
+        start(i, tail)
+    assert i.store.vm_state()[:3] == (0, 0, 0)
 
 
-def test_values_for_a_host_function_in_place_of_a_nested_frame_go_to_its_caller():
-    i = setup(f"""(module {EXIT} (func $wasm (result i32) (return_call $host_fn))
-      (func (export "test") (result i32) (i32.add (i32.const 1) (call $wasm))))""")
-    assert start(i).resume(i.store, 41) == Finished((42,))
+@pytest.mark.parametrize("debugged", [False, True])
+@pytest.mark.parametrize("tail", ["under call", "under indirect", "under ref", "under chain", "above"])
+def test_values_for_a_host_function_in_place_of_a_nested_frame_go_to_its_caller(tail, debugged):
+    i = setup(TAILS, guest_debug=debugged)
+    call = start(i, tail)
+    assert call.host_func is i.funcs[0]
+    assert len(call.activation.frames) == 2  # the caller, and the host in place of the one that it called
+    assert call.resume(i.store, 41) == Finished((42,))
 
 
 def test_a_host_function_fails_plainly_when_it_is_the_one_called():
@@ -201,12 +189,6 @@ def test_an_interrupt_of_the_process_is_no_failure_to_resume():
 # -- calls inside of host functions
 
 
-NESTED = """(module (import "env" "host_fn" (func $host_fn (result i32)))
-  (func (export "test") (result i32) (i32.add (i32.const 1) (call $host_fn)))
-  (func (export "trap") (result i32) unreachable)
-  (func (export "spin") (result i32) (loop (br 0)) (i32.const 0)))"""
-
-
 @pytest.mark.parametrize(("inner", "error"), [("trap", Trap), ("spin", ExhaustionError)])
 def test_how_a_nested_call_ends_is_an_error_to_the_host_function_around_it(inner, error):
     seen = []
@@ -298,21 +280,15 @@ def test_frames_that_do_not_fit_on_the_stack_any_more_exhaust_it():
 # -- fuel
 
 
-COUNT = """(module (import "" "h" (func (result i32))) (global $g (export "g") (mut i32) (i32.const 0))
-  (func (export "test") (result i32)
-    (loop $l (global.set $g (i32.add (global.get $g) (i32.const 1)))
-      (br_if $l (i32.lt_u (global.get $g) (i32.const 9))))
-    (global.get $g)))"""
-
-
-def test_a_failing_charge_takes_nothing_and_wants_the_whole_of_it():
-    i = setup(COUNT)
+@pytest.mark.parametrize("model", [m for m in MODELS.values() if m.check is Check.FITS], ids=str)
+def test_a_failing_charge_takes_nothing_and_wants_the_whole_of_it(model):
+    i = setup(COUNT, fuel_model=model)
     i.store.set_fuel(25)
     call = start(i)
     assert isinstance(call, OutOfFuel)
     done, left, required = i.exports["g"].value, i.store.fuel, call.required_fuel
     assert left < required
-    for fuel in range(left, required):
+    for fuel in (left, required // 2, required - 1):
         i.store.set_fuel(fuel)
         call = call.resume(i.store)
         assert (i.exports["g"].value, i.store.fuel, call.required_fuel) == (done, fuel, required)
@@ -320,8 +296,34 @@ def test_a_failing_charge_takes_nothing_and_wants_the_whole_of_it():
     call = call.resume(i.store)
     assert i.exports["g"].value == done + 1
     assert i.store.fuel == 0
-    i.store.set_fuel(1000)
+    i.store.set_fuel(10_000)
     assert call.resume(i.store) == Finished((9,))
+
+
+BULK = """(module (import "" "h" (func (result i32))) (memory 1 3) (table 1 9000 funcref)
+  (func (export "memory") (result i32) (memory.grow (i32.const 1)))
+  (func (export "table") (result i32) (table.grow (ref.null func) (i32.const 8000)))
+  (func (export "fill") (result i32) (memory.fill (i32.const 0) (i32.const 7) (i32.const 5000)) (i32.const 1)))"""
+
+
+@pytest.mark.parametrize("export", ["memory", "table", "fill"])
+def test_what_growing_and_filling_costs_is_wanted_before_it_happens(export):
+    def sizes():
+        return len(i.mems[0].data), bytes(i.mems[0].data[:5000]), len(i.tables[0].elems)
+
+    i = setup(BULK, fuel_model=fuel_model("wasmi", 2))
+    before = sizes()
+    i.store.set_fuel(30)  # for what comes first
+    call = start(i, export)
+    required = call.required_fuel
+    assert required > 70  # for 64 bytes each, or as many elements
+    i.store.set_fuel(required - 1)
+    call = call.resume(i.store)
+    assert (call.required_fuel, i.store.fuel) == (required, required - 1)
+    assert sizes() == before
+    i.store.set_fuel(required + 30)
+    assert call.resume(i.store) == Finished((1,))
+    assert sizes() != before
 
 
 def test_a_debt_and_one_more_is_what_a_model_wants_that_asks_whether_fuel_remains():
@@ -404,222 +406,3 @@ def test_what_others_do_meanwhile_is_what_the_call_sees():
     assert invoke(i.store, i.exports["write"], ()) == [9000]
     i.exports["g"].value = 4
     assert call.resume(i.store, 0) == Finished((7 + 400 + 1 + 9000,))
-
-
-# -- the handle
-
-
-def stopped(kind):
-    """Return an instance and a suspended call of each kind."""
-    if kind is HostTrap:
-        i = setup(f'(module {EXIT} (func (export "test") (result i32) (call $host_fn)))')
-    else:
-        i = setup(COUNT)
-        i.store.set_fuel(100 if kind is Yielded else 0)
-        i.store.set_fuel_interval(3)
-    call = start(i)
-    assert type(call) is kind
-    return i, call
-
-
-KINDS = pytest.mark.parametrize("kind", [HostTrap, OutOfFuel, Yielded])
-
-
-def is_over(i, call):
-    assert call.is_consumed
-    for use in (lambda: call.resume(i.store), call.into_error, lambda: call.activation):
-        with pytest.raises(InvocationConsumed):
-            use()
-    call.close()
-    assert (i.store.depth, i.store.activations) == (0, 0)
-
-
-@KINDS
-def test_closing_ends_a_call(kind):
-    i, call = stopped(kind)
-    call.close()
-    is_over(i, call)
-
-
-@KINDS
-def test_leaving_a_with_block_closes(kind):
-    i, call = stopped(kind)
-    with pytest.raises(ZeroDivisionError), call as same:
-        assert same is call
-        raise ZeroDivisionError
-    is_over(i, call)
-
-
-@KINDS
-def test_a_call_resumed_inside_a_with_block_stays_resumed(kind):
-    i, call = stopped(kind)
-    i.store.set_fuel(1000)
-    i.store.set_fuel_interval(None)
-    with call:
-        end = call.resume(i.store, *[1] * (kind is HostTrap))
-    assert isinstance(end, Finished)
-    is_over(i, call)
-
-
-@KINDS
-def test_the_error_is_that_of_an_ordinary_call(kind):
-    i, call = stopped(kind)
-    error = call.into_error()
-    is_over(i, call)
-    i.store.set_fuel(None if kind is HostTrap else 0)
-    with pytest.raises(type(error)) as caught:
-        invoke(i.store, i.exports["test"], ())
-    if kind is not HostTrap:
-        assert error.resource is caught.value.resource is Resource.FUEL
-        assert error.where.funcidx == 1
-
-
-@KINDS
-def test_another_store_is_refused_and_ends_the_call(kind):
-    i, call = stopped(kind)
-    with pytest.raises(StoreMismatch):
-        call.resume(Store(), *[1] * (kind is HostTrap))
-    is_over(i, call)
-
-
-@KINDS
-def test_a_wrong_number_of_values_is_refused_and_ends_the_call(kind):
-    i, call = stopped(kind)
-    fuel = i.store.fuel_left
-    with pytest.raises(MismatchingResultLen):
-        call.resume(i.store, *[1] * (2 if kind is HostTrap else 1))
-    is_over(i, call)
-    assert i.store.fuel_left == fuel
-
-
-def test_too_many_activations_end_a_call_that_would_go_on():
-    calls = []
-
-    def host(caller, args):
-        if not calls:
-            raise Exit
-        return calls.pop().resume(caller.store, 1).results
-
-    i = setup(NESTED, host, max_activations=1)
-    calls.append(call := start(i))
-    with pytest.raises(ExhaustionError) as caught:
-        invoke(i.store, i.exports["test"], ())
-    assert caught.value.resource is Resource.STACK
-    is_over(i, call)
-
-
-def test_out_of_activations_is_not_mistaken_for_out_of_fuel():
-    calls = []
-
-    def host(caller, args):
-        return calls.pop().resume(caller.store).results
-
-    i = setup(NESTED, host, max_activations=1)
-    i.store.set_fuel(0)
-    calls.append(start(i, "spin"))
-    i.store.set_fuel(1000)
-    with pytest.raises(ExhaustionError) as caught:
-        invoke(i.store, i.exports["test"], ())
-    assert caught.value.resource is Resource.STACK
-
-
-# -- values and types
-
-
-NAN_BEYOND_F32 = struct.unpack("<d", struct.pack("<Q", 0x7FF8000000000001))[0]
-ILL_TYPED = [
-    (I32, -1), (I32, 1 << 32), (I32, True), (I32, 1.0), (I32, None), (I64, -1), (I64, 1 << 64), (I64, "1"),
-    (F32, 1), (F32, 0.1), (F32, 1e39), (F32, NAN_BEYOND_F32), (F64, 1), (F64, None), (V128, bytes(15)),
-    (V128, bytearray(16)), (V128, 0), (FUNCREF, 0), (FUNCREF, object()), (EXTERNREF, "host"), (ANYREF, -1),
-    (ANYREF, 1 << 31), (ANYREF, lambda: 0),
-]  # fmt: skip
-WELL_TYPED = [
-    (I32, 0), (I32, (1 << 32) - 1), (I64, (1 << 64) - 1), (F32, 0.5), (F32, float("inf")), (F32, -0.0),
-    (F32, f32_from_bits(0x7FA00001)), (F64, 0.1), (F64, NAN_BEYOND_F32), (V128, bytes(16)), (FUNCREF, None),
-    (EXTERNREF, None), (ANYREF, (1 << 31) - 1), (ANYREF, None),
-]  # fmt: skip
-
-
-def identity(t):
-    """Return an instance whose ``take`` takes a value of a type and whose ``give`` gets it from the host."""
-    text = f"""(module (import "" "h" (func $h (result {t}))) (func (export "give") (result {t}) (call $h))
-      (func (export "take") (param {t}) (result {t}) (local.get 0)))"""
-    return setup(text, functype=FuncType((), (t,)))
-
-
-@pytest.mark.parametrize(("t", "v"), ILL_TYPED)
-def test_values_of_another_type_are_refused(t, v):
-    i = identity(t)
-    with pytest.raises(MismatchingParameterType):
-        start(i, "take", v)
-    call = start(i, "give")
-    with pytest.raises(MismatchingResultType):
-        call.resume(i.store, v)
-    is_over(i, call)
-
-
-@pytest.mark.parametrize(("t", "v"), WELL_TYPED)
-def test_values_of_the_type_are_taken(t, v):
-    i = identity(t)
-    assert start(i, "take", v).results[0] is v
-    assert start(i, "give").resume(i.store, v).results[0] is v
-
-
-def test_references_have_the_type_or_are_refused():
-    i = identity(FUNCREF)
-    extern = i.store.alloc_extern("x")
-    assert start(i, "take", i.exports["take"]) == Finished((i.exports["take"],))
-    with pytest.raises(MismatchingParameterType):
-        start(i, "take", extern)
-    j = identity(EXTERNREF)
-    assert start(j, "take", extern) == Finished((extern,))
-    with pytest.raises(MismatchingParameterType):
-        start(j, "take", j.exports["take"])
-
-
-@pytest.mark.parametrize("args", [(), (1, 2)])
-def test_a_wrong_number_of_arguments_is_refused(args):
-    i = identity(I32)
-    with pytest.raises(MismatchingParameterLen):
-        start(i, "take", *args)
-    with pytest.raises(MismatchingParameterLen):
-        typed(i.exports["take"], [I32], [I32]).call(i.store, *args)
-
-
-def test_functions_of_another_store_are_refused():
-    i, j = identity(I32), identity(I32)
-    for func in (i.exports["take"], i.funcs[0]):
-        with pytest.raises(StoreMismatch):
-            func.call_resumable(j.store, *[1] * len(func.functype.params))
-        with pytest.raises(StoreMismatch):
-            func.call_resumable(Store(), *[1] * len(func.functype.params))
-
-
-def test_a_typed_function_calls_as_the_untyped_one_does():
-    i = identity(I32)
-    take = typed(i.exports["take"], [I32], [I32])
-    assert take.call(i.store, 3) == (3,)
-    assert take.call_resumable(i.store, 3) == Finished((3,))
-
-
-@pytest.mark.parametrize(
-    ("params", "results", "error"),
-    [
-        ((), (I32,), MismatchingParameterLen),
-        ((I32, I32), (I32,), MismatchingParameterLen),
-        ((I64,), (I32,), MismatchingParameterType),
-        ((I32,), (), MismatchingResultLen),
-        ((I32,), (F32,), MismatchingResultType),
-    ],
-)
-def test_a_typed_function_is_compared_when_it_is_made(params, results, error):
-    i = identity(I32)
-    with pytest.raises(error):
-        i.exports["take"].typed(params, results)
-
-
-def test_all_errors_of_use_have_one_base_and_are_public():
-    errors = {MismatchingParameterLen, MismatchingParameterType, MismatchingResultLen, MismatchingResultType,
-              StoreMismatch, InvocationConsumed}  # fmt: skip
-    assert errors == set(CallError.__subclasses__())
-    assert {e.__name__ for e in errors} <= set(engine.__all__)

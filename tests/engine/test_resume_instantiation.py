@@ -12,9 +12,13 @@ from engine import (
     HostTrap,
     InvocationConsumed,
     LinkError,
+    MismatchingResultLen,
+    MismatchingResultType,
     OutOfFuel,
     Store,
+    StoreMismatch,
     Trap,
+    TrapKind,
     Yielded,
     instantiate,
     instantiate_resumable,
@@ -114,6 +118,73 @@ def test_what_cannot_be_gone_on_from_is_raised():
         instantiate_resumable(store, module, [])
     with pytest.raises(Trap):
         instantiate_resumable(store, wat("(module (func unreachable) (start 0))"))
+
+
+STOPS = pytest.mark.parametrize("kind", [HostTrap, OutOfFuel, Yielded])
+
+
+def stopped(kind):
+    store, module, imports = setup(True, fuel_model=fuel_model("wasmtime", 50))
+    store.set_fuel(0 if kind is OutOfFuel else 1000)
+    store.set_fuel_interval(5 if kind is Yielded else None)
+    call = instantiate_resumable(store, module, imports)
+    assert type(call) is kind
+    return store, call
+
+
+def is_over(store, call):
+    assert call.is_consumed
+    for use in (lambda: call.resume(store), call.into_error):
+        with pytest.raises(InvocationConsumed):
+            use()
+    call.close()
+    assert store.vm_state()[:3] == (0, 0, 0)
+
+
+@STOPS
+def test_a_wrong_number_of_values_or_another_store_is_refused_and_ends_it(kind):
+    store, call = stopped(kind)
+    fuel = store.fuel_left
+    with pytest.raises(MismatchingResultLen):
+        call.resume(store, *[1] * (2 if kind is HostTrap else 1))
+    is_over(store, call)
+    other, call = stopped(kind)
+    with pytest.raises(StoreMismatch):
+        call.resume(store, *[1] * (kind is HostTrap))
+    is_over(other, call)
+    assert store.fuel_left == fuel
+
+
+def test_a_value_of_another_type_is_refused_and_ends_it():
+    store, call = stopped(HostTrap)
+    with pytest.raises(MismatchingResultType):
+        call.resume(store, 1.0)
+    is_over(store, call)
+
+
+@STOPS
+def test_closing_and_asking_for_the_error_end_it(kind):
+    store, call = stopped(kind)
+    with call:
+        pass
+    is_over(store, call)
+    store, call = stopped(kind)
+    assert isinstance(call.into_error(), Stop if kind is HostTrap else ExhaustionError)
+    is_over(store, call)
+
+
+def test_the_error_of_a_host_that_traps_knows_the_frames_of_the_start_function():
+    def host(caller, args):
+        raise Trap(TrapKind.HOST)
+
+    store = Store()
+    module = wat('(import "" "h" (func $h)) (func $f (call $h)) (func $s (call $f)) (start $s)')
+    call = instantiate_resumable(store, module, [store.alloc_host_func(FuncType((), ()), host)])
+    assert call.host_error.activations == []
+    error = call.into_error()
+    (activation,) = error.activations
+    assert [block.code.func.funcidx for block, _ in activation.frames] == [2]
+    assert error.where.funcidx == 1
 
 
 def test_a_handle_of_one_has_no_call_to_show():

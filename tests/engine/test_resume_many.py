@@ -9,7 +9,21 @@ import weakref
 
 import pytest
 
-from engine import Config, Finished, HostTrap, OutOfFuel, Store, Yielded, instantiate
+from engine import (
+    Config,
+    ExhaustionError,
+    Finished,
+    HostTrap,
+    OutOfFuel,
+    Store,
+    Trap,
+    TrapKind,
+    Yielded,
+    instantiate,
+    instantiate_resumable,
+)
+from engine.errors import Resource
+from engine.execution.stacks import PER_STACK
 from engine.types import I32, FuncType
 from tests.support.wasm import wat
 
@@ -113,9 +127,13 @@ class Watched(list):
 
 def watch(call):
     """Put registers that can be watched in the frame at the top, and return a weak reference to them."""
-    block, R = call.activation.frames.pop()
+    return watch_activation(call.activation)
+
+
+def watch_activation(activation):
+    block, R = activation.frames.pop()
     watched = Watched(R)
-    call.activation.frames.append((block, watched))
+    activation.frames.append((block, watched))
     return weakref.ref(watched)
 
 
@@ -151,6 +169,80 @@ def test_a_call_is_freed_at_once_without_a_collection_of_garbage(kind, how):
         assert how != "error" or isinstance(error, Exception)
     finally:
         gc.enable()
+
+
+RAISED = {
+    "own": lambda: KeyError("of the host"),
+    "trap": lambda: Trap(TrapKind.HOST),
+    "exhausted": lambda: ExhaustionError(Resource.STACK),
+}
+ONE = """(module (import "" "h" (func $h)) (func (export "call") (call $h)) (func $tail (return_call $h))
+  (func (export "tail") (call $tail)))"""
+
+
+def raising(error):
+    """Return a function of the host that raises a kind of error, made anew."""
+
+    def host(caller, args):
+        raise RAISED[error]()
+
+    return host
+
+
+@pytest.fixture
+def uncollected():
+    """Have no collection of garbage free anything."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("uncollected")
+@pytest.mark.parametrize("error", RAISED)
+@pytest.mark.parametrize("export", ["call", "tail"])
+@pytest.mark.parametrize("debugged", [False, True])
+def test_a_call_is_freed_at_once_whatever_the_host_raised(error, export, debugged):
+    store = Store(Config(checks=True, guest_debug=debugged))
+    i = instantiate(store, wat(ONE), [store.alloc_host_func(FuncType((), ()), raising(error))])
+    call = i.exports[export].call_resumable(store)
+    assert type(call.host_error) is type(RAISED[error]())
+    gone = watch(call)
+    del call
+    assert gone() is None
+
+
+@pytest.mark.usefixtures("uncollected")
+@pytest.mark.parametrize("error", RAISED)
+def test_an_instantiation_is_freed_at_once(error):
+    store = Store(Config(checks=True))
+    module = wat('(import "" "h" (func $h)) (func $s (call $h)) (start $s)')
+    call = instantiate_resumable(store, module, [store.alloc_host_func(FuncType((), ()), raising(error))])
+    gone = watch_activation(call.under_way.activation)
+    del call
+    assert gone() is None
+
+
+@pytest.mark.usefixtures("uncollected")
+def test_a_call_that_was_made_in_a_thread_of_its_own_is_freed_at_once():
+    def host(caller, args):
+        if store.activations > PER_STACK:
+            raise KeyError
+        if store.activations < PER_STACK:
+            i.exports["call"].call_resumable(store)
+        else:
+            call = i.exports["call"].call_resumable(store)
+            gone.append(watch(call))
+            del call
+            gone.append(gone[0]())
+        return ()
+
+    gone = []
+    store = Store(Config(checks=True))
+    i = instantiate(store, wat(ONE), [store.alloc_host_func(FuncType((), ()), host)])
+    i.exports["call"].call_resumable(store)
+    assert len(gone) == 2
+    assert gone[1] is None
 
 
 def test_the_error_of_the_host_keeps_its_traceback():
