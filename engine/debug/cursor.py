@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from engine.execution.frame import Block, Registers
     from engine.module import In, Module
     from engine.runtime.instance import FuncInst, ModuleInst
+    from engine.runtime.store import Store
     from engine.types import ValType
 
 __all__ = ["Cursor", "CursorError", "TypedValue", "instruction_index"]
@@ -101,6 +102,11 @@ class Cursor:
     def _check(self) -> None:
         if self._clock != self._debugger.clock:
             raise CursorError("the store went on")
+
+    @property
+    def store(self) -> Store:
+        """The store, which may be looked at and changed while the cursor is used, as long as nothing runs in it."""
+        return self._debugger.store
 
     def done(self) -> bool:
         """Tell whether the cursor is beyond the last frame."""

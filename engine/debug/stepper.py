@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from engine.errors import ExhaustionError, InvocationConsumed
+from engine.errors import CallError, ExhaustionError, InvocationConsumed, Resource, StoreMismatch
 from engine.execution.calls import enter
 from engine.execution.driver import Activation
 from engine.execution.frame import STOP
+from engine.runtime.instance import FuncInst
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from engine.debug.cursor import Cursor
-    from engine.runtime.instance import FuncInst
     from engine.runtime.store import Store
 
 __all__ = ["Stepper"]
@@ -24,13 +24,20 @@ class Stepper:
 
     It is paused at first before its first instruction, then wherever :meth:`step` and :meth:`go` stop; meanwhile the
     store may be used at will.  Wasm that a function of the host calls is not paused, but its events are told.  What the
-    call raises comes out of ``step`` and ``go``, and it is over; but out of fuel, they may be tried again.
+    call raises comes out of ``step`` and ``go``, and it is over; but out of fuel, they may be tried again, and so they
+    may where the call and its frames do not fit on the stack of those that are under way.
     """
 
     def __init__(self, store: Store, func: FuncInst, args: Sequence[Any] = ()) -> None:
-        """Raises ValueError in a store without a debugger, TypeError for a wrong number of arguments."""
+        """Raises ValueError in a store without a debugger, StoreMismatch for a function of another, TypeError for a
+        function of the host or a wrong number of arguments.
+        """
         if store.debugger is None:
             raise ValueError("a store without guest_debug has no debugger")
+        if not isinstance(func, FuncInst):
+            raise TypeError(f"{func!r} has no instructions to step through")
+        if func.module.store is not store:
+            raise StoreMismatch
         if len(args) != len(func.functype.params):
             raise TypeError(f"{func!r} takes {len(func.functype.params)} arguments, not {len(args)}")
         self._debugger = store.debugger
@@ -51,10 +58,19 @@ class Stepper:
         return self._run(False)
 
     def frames(self, pc_mode: str = "call") -> Cursor:
-        """Return a cursor at the innermost frame of the paused call; raise InvocationConsumed if it is over."""
+        """Return a cursor at the innermost frame of the paused call; raise InvocationConsumed if it is over.
+
+        While it runs, which only functions of the host and handlers can notice, this and the others are a CallError.
+        """
+        return self._debugger.frames_of(self._paused(), pc_mode)
+
+    def _paused(self) -> Activation:
+        """Return the call; raise InvocationConsumed where it is over, CallError where it runs."""
         if self._activation is None:
             raise InvocationConsumed
-        return self._debugger.frames_of(self._activation, pc_mode)
+        if self._activation.here is not None:
+            raise CallError("the call is not paused")
+        return self._activation
 
     def __iter__(self) -> Iterator[Cursor]:
         """Step to the end, with a cursor at each pause, from the present one on."""
@@ -63,15 +79,16 @@ class Stepper:
             self.step()
 
     def _run(self, everywhere: bool) -> bool:
-        activation = self._activation
-        if activation is None:
-            raise InvocationConsumed
+        activation = self._paused()
+        store, config = activation.store, activation.store.config
+        if store.activations >= config.max_activations or store.depth + len(activation.frames) > config.max_depth:
+            raise ExhaustionError(Resource.STACK)
         before = self._debugger.control(activation, everywhere)
         head = activation.frames[-1][0]
         try:
-            self.results = enter(activation.store, activation.run)
+            self.results = enter(store, activation.run)
             if everywhere and head.kind == STOP and head.number == head.next.number:
-                self.results = enter(activation.store, activation.run)  # it had come to its instruction only
+                self.results = enter(store, activation.run)  # it had come to its instruction only
         except BaseException as error:
             if not isinstance(error, ExhaustionError) or activation.required_fuel is None:
                 self._activation = None

@@ -8,12 +8,15 @@ import pytest
 
 from engine import ExhaustionError, Store, Trap, TrapKind, UncaughtException, instantiate, invoke
 from engine.debug import (
+    Breakpoint,
     CaughtExceptionThrown,
     HostcallError,
+    Step,
     Stepper,
     UncaughtExceptionThrown,
 )
 from engine.debug import Trap as TrapEvent
+from engine.errors import Resource
 from engine.execution.fuel_models import MODELS
 from engine.resume import HostTrap, OutOfFuel, call_resumable
 from engine.runtime.store import Config
@@ -186,6 +189,152 @@ def test_a_handler_may_call_wasm_and_is_told_of_what_happens_there():
     assert caught.value.kind is TrapKind.DIVIDE_BY_ZERO
     assert told.frames == [[(0, "i32.div_u")], [(1, "unreachable")]]
     assert (told.store.activations, told.store.depth) == (0, 0)
+
+
+ALL_EVENTS = f"""(module {HOST} (tag $t)
+  (func (export "traps") unreachable)
+  (func (export "fails") (call $host))
+  (func (export "catches") (block $b (try_table (catch_all $b) (throw $t))))
+  (func (export "throws") (throw $t))
+  (func (export "breaks") nop)
+  (func (export "inner") (result i32) (block $b (try_table (catch_all $b) (throw $t))) (i32.const 7))
+  (func (export "inner trap") unreachable))"""
+KINDS = {"traps": TrapEvent, "fails": HostcallError, "catches": CaughtExceptionThrown,
+         "throws": UncaughtExceptionThrown, "breaks": Breakpoint, "steps": Step}  # fmt: skip
+
+
+def tells_all(name, handler, **config):
+    """Return a store whose call of that name gives one event of a kind, and what calls it."""
+    told = Told(ALL_EVENTS, fails, handler, checks=True, **config)
+    if name in ("breaks", "steps"):
+        told.store.debugger.single_step = name == "steps"
+        if name == "breaks":
+            body = told.instance.exports["breaks"].code.body
+            told.store.debugger.set_breakpoint(told.instance, 4, body[0].offset)
+    return told
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_handlers_of_all_events_may_call_wasm_whose_events_come_in_between(name):
+    def handler(told, event):
+        if told.store.vm_state().watched > 1:  # of what it called itself
+            return 3
+        told.store.debugger.single_step = False
+        before = [told.store.debug_frames().function_index_and_pc()]
+        assert told.call("inner") == [7]
+        with pytest.raises(Trap):
+            told.call("inner trap")
+        assert told.store.debug_frames().function_index_and_pc() == before[0]
+        return "of no meaning"
+
+    told = tells_all(name, handler)
+    export = "breaks" if name == "steps" else name
+    with suppress(Trap, HostFailure, UncaughtException):
+        assert told.call(export) == []
+        assert KINDS[name] in (CaughtExceptionThrown, Breakpoint, Step)
+    assert told.kinds == [KINDS[name], CaughtExceptionThrown, TrapEvent]
+    assert [frames[0][0] for frames in told.frames[1:]] == [5, 6]
+    assert told.store.vm_state()[:3] == (0, 0, 0)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_what_a_handler_of_any_event_raises_goes_through_the_host_around(name):
+    """The inner activation ends with it, and the outer one is told of a failure of the host."""
+
+    class HandlerFailure(Exception):
+        pass
+
+    def handler(told, event):
+        told.store.debugger.single_step = False
+        if len(told.events) == 1:
+            raise HandlerFailure
+
+    def host(told):
+        if told.store.vm_state().watched == 1:
+            told.store.debugger.single_step = name == "steps"
+            told.call("breaks" if name == "steps" else name)
+        raise HostFailure
+
+    told = Told(ALL_EVENTS, host, handler, checks=True)
+    if name == "breaks":
+        body = told.instance.exports["breaks"].code.body
+        told.store.debugger.set_breakpoint(told.instance, 4, body[0].offset)
+    with pytest.raises(HandlerFailure) as caught:
+        told.call("fails")
+    assert told.kinds == [KINDS[name], HostcallError]
+    assert told.events[1][0].error is caught.value
+    assert told.store.vm_state()[:3] == (0, 0, 0)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_an_interrupt_in_a_handler_leaves_the_store_usable(name):
+    def handler(told, event):
+        told.handler = None
+        told.store.debugger.single_step = False
+        raise KeyboardInterrupt
+
+    told = tells_all(name, handler)
+    told.store.set_fuel(1000)
+    with pytest.raises(KeyboardInterrupt):
+        told.call("breaks" if name == "steps" else name)
+    assert told.store.vm_state()[:3] == (0, 0, 0)
+    assert told.call("inner") == [7]
+
+
+@pytest.mark.parametrize("resource", Resource.__members__)
+def test_what_a_handler_of_an_exhausted_limit_raises_is_the_error_of_the_call(resource):
+    class HandlerFailure(Exception):
+        pass
+
+    def handler(told, event):
+        raise HandlerFailure
+
+    text = """(type $a (array i64)) (memory 1 1 shared) (func $f (export "STACK") (call $f))
+      (func (export "FUEL") (loop (br 0)))
+      (func (export "HEAP") (array.new_default $a (i32.const 1000)) (drop))
+      (func (export "TIME") (memory.atomic.wait32 (i32.const 0) (i32.const 0) (i64.const -1)) (drop))"""
+    told = Told(text, None, handler, checks=True, max_depth=5, max_heap_bytes=1000)
+    if resource == "FUEL":
+        told.store.set_fuel(100)
+    with pytest.raises(HandlerFailure):
+        told.call(resource)
+    ((event, _),) = told.events
+    assert event.error.resource is Resource[resource]
+    assert told.store.vm_state()[:3] == (0, 0, 0)
+
+
+def test_what_a_handler_raises_makes_a_resumable_call_fail_for_good():
+    def handler(told, event):
+        raise KeyError
+
+    told = Told(ALL_EVENTS, fails, handler, checks=True)
+    with pytest.raises(KeyError):
+        call_resumable(told.store, told.instance.exports["fails"])
+    assert told.kinds == [HostcallError]
+
+
+def test_a_handler_that_always_calls_what_it_is_told_of_ends_at_the_limit_of_activations():
+    told = Told(ALL_EVENTS, fails, lambda told, event: told.call("traps"), checks=True, max_activations=30)
+    with pytest.raises(ExhaustionError) as caught:
+        told.call("traps")
+    assert caught.value.resource is Resource.STACK
+    assert told.kinds == [TrapEvent] * 30
+    assert told.store.vm_state()[:3] == (0, 0, 0)
+
+
+def test_a_handler_may_put_another_in_its_place():
+    def handler(told, event):
+        told.store.set_debug_handler(lambda store, event: others.append(type(event)))
+        with pytest.raises(Trap):
+            told.call("inner trap")
+
+    others = []
+    told = Told(ALL_EVENTS, fails, handler)
+    for _ in range(2):
+        with pytest.raises(Trap):
+            told.call("traps")
+    assert told.kinds == [TrapEvent]
+    assert others == [TrapEvent, TrapEvent]
 
 
 @pytest.mark.parametrize("model", MODELS.values(), ids=str)

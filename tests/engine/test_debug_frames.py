@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from engine import Store, Trap, decode, instantiate, invoke, parse, validate
+from engine import Store, Trap, UncaughtException, decode, instantiate, invoke, parse, validate
 from engine.debug import CursorError, operands
 from engine.execution.build import DEFAULT, Build, build_of
 from engine.features import EXECUTED
@@ -16,6 +16,7 @@ from engine.runtime.store import Config
 from engine.types import F32, F64, I32, I64, V128, FuncType, RefType
 from tests.support.wasm import wasm, wat
 
+PC_MODES = ("call", "return")
 HOST = '(import "" "host" (func $host))'
 
 
@@ -95,6 +96,38 @@ def test_a_trap_is_where_it_is_in_both_modes():
     assert places == [[((0, caught.value.where.offset), [], [7, 0])]] * 2
 
 
+def test_a_throw_and_a_step_are_where_they_are_in_both_modes():
+    store = Store(Config(guest_debug=True))
+    text = """(tag $t) (func $f (throw $t)) (func (export "main") (try_table (catch_all 0) (call $f)))"""
+    instance = instantiate(store, wat(text))
+    store.debugger.single_step = True
+    told = []
+    store.set_debug_handler(
+        lambda store, event: told.append([[place for place, *_ in walk(store.debug_frames(m))] for m in PC_MODES])
+    )
+    invoke(store, instance.exports["main"], ())
+    f, main = (instance.funcs[x].code.body for x in (0, 1))
+    throw, waits, after = (0, f[0].offset), (1, main[1].offset), (1, main[2].offset)
+    steps = [[[(1, ins.offset)]] * 2 for ins in main[:2]]
+    assert told[:-1] == [*steps, *[[[throw, waits], [throw, after]]] * 2]
+    assert told[-1] == [[(1, main[-1].offset)]] * 2
+
+
+def test_an_exception_of_the_host_comes_out_of_a_frame_that_waits():
+    store = Store(Config(guest_debug=True))
+
+    def throws(caller, args):
+        raise UncaughtException(instance.tags[0], ())
+
+    text = f"""(module {HOST} (tag $t) (func (export "main") (try_table (catch_all 0) (call $host))))"""
+    instance = instantiate(store, wat(text), [store.alloc_host_func(FuncType((), ()), throws)])
+    told = []
+    store.set_debug_handler(lambda store, event: told.append([walk(store.debug_frames(m))[0][0] for m in PC_MODES]))
+    invoke(store, instance.exports["main"], ())
+    body = instance.exports["main"].code.body
+    assert told == [[(0, body[1].offset), (0, body[2].offset)]]
+
+
 def test_what_a_handler_of_an_exception_left_on_the_stack():
     text = f"""(module {HOST} (tag $t (param i32))
       (func (export "main")
@@ -172,6 +205,32 @@ def test_a_cursor_is_of_no_use_once_the_store_goes_on():
                 accessor()
 
 
+def test_the_store_may_be_changed_while_a_cursor_stands_as_long_as_nothing_runs():
+    def look(cursor):
+        store = cursor.store
+        before = walk(store.debug_frames())
+        instance = store.instances[0]
+        instance.globals[0].value = 77
+        instance.mems[0].data[0] = 5
+        assert instance.mems[0].grow(1) == 1
+        instance.tables[0].set(0, instance.funcs[1])
+        instantiate(store, wat("(memory 1) (func)"))
+        store.debugger.set_breakpoint(instance, 0, cursor.instruction().offset)
+        store.set_fuel(1_000)
+        gc.collect()
+        assert (cursor.function_index_and_pc(), *values(cursor)) == before[0]
+        assert not cursor.done()
+        return before
+
+    text = f"""(module {HOST} (memory 1) (table 1 funcref) (global (mut i32) (i32.const 0))
+      (func (export "main") (result i32 i32 i32 i32) (local i64)
+        (i32.const 3) (call $host)
+        (global.get 0) (i32.load8_u (i32.const 0)) (memory.size)))"""
+    watched = Watched(text, look)
+    assert watched.call() == [3, 77, 5, 2]
+    assert [frame[1:] for frame in watched.seen[0]] == [([0], [3])]
+
+
 def test_a_cursor_is_of_no_use_after_a_call_in_between():
     store = Store(Config(guest_debug=True))
 
@@ -238,16 +297,49 @@ def test_values_have_the_types_of_their_places_and_all_their_bits():
         _ = stack[4].bits
 
 
+def test_references_of_every_hierarchy_are_seen_as_what_they_are():
+    text = f"""(module {HOST} (tag $t (param i32)) (type $s (struct (field i32))) (type $a (array i8))
+      (func $f (export "main") (param externref) (local anyref exnref)
+        (local.set 1 (ref.i31 (i32.const 9)))
+        (local.set 2 (block $b (result exnref) (try_table (catch_all_ref $b) (throw $t (i32.const 4))) unreachable))
+        (local.get 0) (struct.new $s (i32.const 5)) (array.new_fixed $a 2 (i32.const 6) (i32.const 7))
+        (any.convert_extern (local.get 0)) (ref.null $s) (ref.func $f) (local.get 2)
+        (call $host) drop drop drop drop drop drop drop))"""
+
+    def look(cursor):
+        return ([cursor.local(i) for i in range(cursor.num_locals())],
+                [cursor.stack(i) for i in range(cursor.num_stacks())])  # fmt: skip
+
+    watched = Watched(text, look)
+    extern = watched.store.alloc_extern("a value of the host")
+    watched.call("main", extern)
+    ((locals_, stack),) = watched.seen
+    assert [str(v.type) for v in locals_] == ["externref", "anyref", "exnref"]
+    assert locals_[0].value is extern
+    assert locals_[1].value == 9
+    assert locals_[2].value.values == (4,)
+    host, struct, array, any_, null, func, exn = (v.value for v in stack)
+    assert (host, struct.fields, list(array.elems)) == (extern, [5], [6, 7])
+    assert any_ is extern
+    assert null is None
+    assert (func, exn) == (watched.instance.exports["main"], locals_[2].value)
+    assert all(isinstance(v.type, RefType) for v in stack)
+
+
 def test_instance_and_module_are_those_of_the_frame():
     watched = Watched(TWO_FRAMES, lambda c: (c.instance(), c.module(), c.function().funcidx, c.instruction().row.name))
     watched.call()
     assert watched.seen == [(watched.instance, watched.instance.module, 2, "call")]
 
 
-def test_a_tail_call_replaces_its_frame():
-    text = f"""(module {HOST}
+@pytest.mark.parametrize(
+    "tail",
+    ["return_call $g (A)", "return_call_indirect (type $v) (A) (i32.const 0)", "return_call_ref $v (A) (ref.func $g)"],
+)
+def test_a_tail_call_replaces_its_frame(tail):
+    text = f"""(module {HOST} (type $v (func (param i32))) (table 1 funcref) (elem (i32.const 0) $g)
       (func (export "main") (param i32) (call $f (local.get 0)))
-      (func $f (param i32) (return_call $g (i32.add (local.get 0) (i32.const 1))))
+      (func $f (param i32) ({tail.replace("A", "i32.add (local.get 0) (i32.const 1)")}))
       (func $g (param i32) (i64.const 7) (call $host) (drop)))"""
     watched = Watched(text, walk)
     watched.call("main", 5)

@@ -6,10 +6,10 @@ import pytest
 
 from engine import ExhaustionError, Store, Trap, instantiate, invoke
 from engine.debug import Breakpoint, CursorError, Step, Stepper
-from engine.errors import InvocationConsumed
+from engine.errors import CallError, InvocationConsumed, Resource, StoreMismatch
 from engine.execution.fuel_models import MODELS
 from engine.runtime.store import Config
-from engine.types import FuncType
+from engine.types import I32, FuncType
 from tests.support.wasm import wat
 
 SUM = """(func (export "sum") (param i32) (result i32) (local i32)
@@ -189,6 +189,166 @@ def test_a_stepper_inside_of_a_stepper():
     assert names == [["i32.const", "end"]]
 
 
+@pytest.mark.parametrize("use", [Stepper.step, Stepper.go, Stepper.frames])
+def test_a_call_that_runs_cannot_be_stepped_from_inside(use):
+    store = Store(Config(guest_debug=True, checks=True))
+
+    def host(caller, args):
+        with pytest.raises(CallError, match="not paused"):
+            use(call)
+        seen.append(store.debug_frames().instruction().row.name)
+        return ()
+
+    text = """(import "" "host" (func $host)) (func (export "main") (result i32) (i32.const 6) (call $f))
+      (func $f (call $host) nop)"""
+    seen = []
+    instance = instantiate(store, wat(text), [store.alloc_host_func(FuncType((), ()), host)])
+    call = stepper(instance, "main")
+    names = [cursor.instruction().row.name for cursor in call]
+    assert names == ["i32.const", "call", "call", "nop", "end", "end"]
+    assert call.results == [6]
+    call = stepper(instance, "main")
+    assert not call.go()
+    assert call.results == [6]
+    assert seen == ["call", "call"]
+    assert store.vm_state()[:3] == (0, 0, 0)
+
+
+@pytest.mark.parametrize("limit", [{"max_depth": 6}, {"max_activations": 1}])
+def test_frames_that_do_not_fit_on_the_stack_stay_paused(limit):
+    store = Store(Config(guest_debug=True, checks=True, **limit))
+
+    def host(caller, args):
+        if inside:
+            with pytest.raises(ExhaustionError) as caught:
+                paused.go()
+            assert caught.value.resource is Resource.STACK
+            assert not paused.done
+        return ()
+
+    text = """(import "" "host" (func $host)) (func $f (export "main") (param i32)
+      (if (local.get 0) (then (call $f (i32.sub (local.get 0) (i32.const 1)))) (else (call $host))))"""
+    instance = instantiate(store, wat(text), [store.alloc_host_func(FuncType((), ()), host)])
+    inside = []
+    paused = stepper(instance, "main", 4)
+    while paused.frames().instruction().offset != instance.exports["main"].code.body[8].offset:
+        paused.step()
+    inside.append(True)
+    invoke(store, instance.exports["main"], (4,))
+    inside.clear()
+    assert not paused.go()
+    assert paused.results == []
+
+
+CONTROL = """(import "" "host" (func $host)) (tag $t (param i32)) (type $v (func (param i32) (result i32)))
+  (table 1 funcref) (elem (i32.const 0) $last)
+  (func (export "tails") (result i32) (return_call $middle (i32.const 3)))
+  (func $middle (param i32) (result i32) (return_call_indirect (type $v) (local.get 0) (i32.const 0)))
+  (func $last (param i32) (result i32) (local.get 0))
+  (func (export "throws") (result i32)
+    (block $b (result i32) (try_table (catch $t $b) (call $deep)) unreachable))
+  (func $deep (call $thrower) nop)
+  (func $thrower (throw $t (i32.const 5)))
+  (func (export "calls") (i32.const 7) (call $host) (drop))
+  (func (export "inner") (result i32) (block (br 0)) (i32.const 2))
+  (func (export "tail of host") (return_call $host))"""
+TRAILS = {
+    "tails": [(1, "i32.const"), (1, "return_call"), (2, "local.get"), (2, "i32.const"), (2, "return_call_indirect"),
+              (3, "local.get"), (3, "end")],
+    "throws": [(4, "block"), (4, "try_table"), (4, "call"), (5, "call"), (6, "i32.const"), (6, "throw"), (4, "end")],
+    "calls": [(7, "i32.const"), (7, "call"), (7, "drop"), (7, "end")],
+    "inner": [(8, "block"), (8, "br"), (8, "i32.const"), (8, "end")],
+    "tail of host": [(9, "return_call")],
+}  # fmt: skip
+
+
+def controlled():
+    """Return an instance whose host calls ``inner`` again."""
+    store = Store(Config(guest_debug=True, checks=True))
+
+    def host(caller, args):
+        assert invoke(store, instance.exports["inner"], ()) == [2]
+        return ()
+
+    instance = instantiate(store, wat(CONTROL), [store.alloc_host_func(FuncType((), ()), host)])
+    return instance
+
+
+def where(cursor):
+    return cursor.function().funcidx, cursor.instruction().row.name
+
+
+@pytest.mark.parametrize("name", TRAILS)
+def test_steps_go_through_tail_calls_exceptions_and_the_host(name):
+    instance = controlled()
+    assert [where(cursor) for cursor in stepper(instance, name)] == TRAILS[name]
+    assert instance.store.vm_state()[:3] == (0, 0, 0)
+
+
+@pytest.mark.parametrize("name", TRAILS)
+def test_the_handler_is_told_of_every_step_also_below_the_host(name):
+    instance = controlled()
+    steps = []
+    instance.store.set_debug_handler(
+        lambda store, event: steps.append(where(store.debug_frames())) if event == Step() else None
+    )
+    instance.store.debugger.single_step = True
+    invoke(instance.store, instance.exports[name], ())
+    expected = list(TRAILS[name])
+    if name in ("calls", "tail of host"):
+        at = 2 if name == "calls" else 1
+        expected[at:at] = TRAILS["inner"]
+    assert steps == expected
+
+
+@pytest.mark.parametrize("name", TRAILS)
+def test_a_call_stops_at_a_breakpoint_on_each_of_its_instructions(name):
+    instance = controlled()
+    debugger = instance.store.debugger
+    places = [cursor.function_index_and_pc() for cursor in stepper(instance, name)]
+    for place in places:
+        debugger.set_breakpoint(instance, *place)
+    call = stepper(instance, name)
+    found = []
+    while call.go():
+        found.append(call.frames().function_index_and_pc())
+    assert found == places
+    for place in places:
+        debugger.clear_breakpoint(instance, *place)
+    assert not stepper(instance, name).go()
+
+
+def test_steps_go_from_instance_to_instance_of_one_module():
+    text = """(import "" "f" (func $f (param i32) (result i32))) (global (export "g") (mut i32) (i32.const 0))
+      (func (export "f") (param i32) (result i32)
+        (global.set 0 (local.get 0)) (call $f (i32.add (local.get 0) (i32.const 1))))"""
+    store = Store(Config(guest_debug=True))
+    module = wat(text)
+    func = store.alloc_host_func(FuncType((I32,), (I32,)), lambda caller, args: args)
+    instances = []
+    for _ in range(3):
+        instances.append(instantiate(store, module, [func]))
+        func = instances[-1].exports["f"]
+    inner, middle, outer = instances
+    store.debugger.set_breakpoint(middle, 0, func.code.body[1].offset)
+    call = Stepper(store, func, [10])
+    assert call.go()
+    cursor = call.frames()
+    assert (cursor.instance(), cursor.local(0).value) == (middle, 11)
+    cursor.move_to_parent()
+    assert (cursor.instance(), cursor.local(0).value) == (outer, 10)
+    assert cursor.module() is module
+    cursor.move_to_parent()
+    assert cursor.done()
+    seen = []
+    for cursor in call:
+        if cursor.instance() not in seen[-1:]:
+            seen.append(cursor.instance())
+    assert seen == [middle, inner, middle, outer]
+    assert call.results == [13]
+    assert [instance.exports["g"].value for instance in instances] == [12, 11, 10]
+
+
 @pytest.mark.parametrize("model", MODELS.values(), ids=str)
 @pytest.mark.parametrize(("name", "args"), [("sum", (5,)), ("traps", (0,)), ("traps", (2,)), ("fill", ())])
 def test_pausing_everywhere_costs_no_fuel_and_gives_back_none(model, name, args):
@@ -232,6 +392,14 @@ def test_out_of_fuel_may_be_tried_again(model):
             given += 1
     assert call.results == [15]
     assert given - store.fuel_left == total
+
+
+def test_there_is_stepping_through_functions_of_wasm_in_their_own_store_only():
+    store = Store(Config(guest_debug=True))
+    with pytest.raises(TypeError, match="no instructions"):
+        Stepper(store, store.alloc_host_func(FuncType((), ()), lambda caller, args: ()))
+    with pytest.raises(StoreMismatch):
+        Stepper(store, setup().exports["sum"], [1])
 
 
 def test_a_stepper_wants_a_debugger_and_the_right_number_of_arguments():

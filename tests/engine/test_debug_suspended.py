@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from engine import Store, Trap, instantiate
+from engine.debug import CursorError
 from engine.execution.fuel import Bulk
 from engine.execution.fuel_models import MODELS
-from engine.resume import Finished, HostTrap, Yielded, call_resumable
+from engine.resume import Finished, HostTrap, OutOfFuel, Yielded, call_resumable
 from engine.runtime.store import Config
 from engine.snapshot import restore, save
 from engine.types import I32, FuncType
@@ -85,3 +86,40 @@ def test_calls_are_saved_and_restored_with_and_without_a_debugger(model, name, a
     plain = run(name, (arg,), model, [False] * 200, 9, saves=True)
     for pattern in ([True], [False, True], [True, False, False]):
         assert run(name, (arg,), model, [first, *(pattern * 200)], 9, saves=True) == plain
+
+
+STOPS = {"host": (HostTrap, 100, None), "fuel": (OutOfFuel, 6, None), "interval": (Yielded, 100, 6)}
+
+
+@pytest.mark.parametrize("stop", STOPS)
+def test_a_suspended_call_shows_its_frames(stop):
+    def raises(caller, args):
+        raise KeyError
+
+    def walk(pc_mode):
+        cursor, frames = store.debugger.frames_of(call.activation, pc_mode), []
+        while not cursor.done():
+            locals_ = [cursor.local(i).value for i in range(cursor.num_locals())]
+            operands = [cursor.stack(i).value for i in range(cursor.num_stacks())]
+            frames.append((cursor.function_index_and_pc(), locals_, operands))
+            cursor.move_to_parent()
+        return frames
+
+    text = """(module (import "" "host" (func $host))
+      (func (export "main") (param i32) (local i64) (local.set 1 (i64.const 3)) (i32.const 4) (call $f) (drop))
+      (func $f (local f32) (f32.const 2) (drop) (loop (call $host))))"""
+    store = Store(Config(guest_debug=True))
+    instance = instantiate(store, wat(text), [store.alloc_host_func(FuncType((), ()), raises)])
+    main, f = (func.code.body for func in instance.funcs[1:])
+    kind, fuel, interval = STOPS[stop]
+    store.set_fuel_interval(interval)
+    store.set_fuel(fuel)
+    call = instance.exports["main"].call_resumable(store, 8)
+    assert type(call) is kind
+    assert walk("call") == [((1, f[3].offset), [0.0], []), ((0, main[3].offset), [8, 3], [4])]
+    waits = f[4] if stop == "host" else f[3]
+    assert walk("return") == [((1, waits.offset), [0.0], []), ((0, main[4].offset), [8, 3], [4])]
+    cursor = store.debugger.frames_of(call.activation)
+    call.resume(store)
+    with pytest.raises(CursorError, match="went on"):
+        cursor.num_locals()
