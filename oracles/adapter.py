@@ -443,4 +443,7 @@ def load(oracle_id: str) -> Adapter:
     except ImportError as e:
         raise Unavailable(f"{parsed.base} cannot be loaded: {e}") from e
     adapter: Adapter = module.adapter(parsed.variant)
+    version = adapter.describe().version
+    if parsed.version and not f"{version}.".startswith(f"{parsed.version}."):
+        raise Unavailable(f"{parsed.base} is not what this process has, which is {parsed.name} {version}")
     return adapter

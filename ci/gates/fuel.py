@@ -21,7 +21,7 @@ from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from ci.gates.lengths import lengths_plan
@@ -37,16 +37,18 @@ from harness.checks.dressing import LARGE, with_actions
 from harness.compare import Differ, Incomparable, Side, compare
 from harness.divergences import Registry
 from harness.divergences import load as load_registry
-from oracles.adapter import Unavailable, load
+from oracles.adapter import OracleId, Unavailable, load
 from oracles.adapters.reference import ReferenceSession
 from oracles.outcome import Blocked, Exhausted, Record, Rejected, Returned, Trapped
 from oracles.plan import Step
+from oracles.process import Oracle
+from oracles.side import ENVIRONMENTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from engine.execution.fuel import FuelModel
-    from oracles.adapter import Adapter, Description, Session
+    from oracles.adapter import Description, Session
     from oracles.outcome import Outcome
     from oracles.plan import Plan
 
@@ -85,9 +87,9 @@ class Tally:
 
 @dataclass(frozen=True)
 class Engine:
-    """An engine and the model by which ours counts like it."""
+    """An engine, in this process or in its side environment, and the model by which ours counts like it."""
 
-    adapter: Adapter
+    run: Callable[[Plan], Sequence[Record]]
     description: Description
     model: FuelModel
 
@@ -95,12 +97,17 @@ class Engine:
 @cache
 def engine(oracle_id: str) -> Engine:
     """Return an engine that counts by a model of ours, or raise Unavailable."""
-    adapter = load(oracle_id)
-    description = adapter.describe()
+    run: Callable[[Plan], Sequence[Record]]
+    if OracleId.parse(oracle_id).base in ENVIRONMENTS:
+        oracle = Oracle(oracle_id)
+        run, description = oracle.run, oracle.description
+    else:
+        adapter = load(oracle_id)
+        run, description = partial(_run, adapter.open), adapter.describe()
     models = {str(model): model for model in MODELS.values()}
     if description.fuel_model not in models:
         raise Unavailable(f"{oracle_id} counts fuel by no model: {description.fuel_note}")
-    return Engine(adapter, description, models[description.fuel_model])
+    return Engine(run, description, models[description.fuel_model])
 
 
 class _Counting(ReferenceSession):
@@ -190,7 +197,8 @@ def _budget(points: Sequence[int], source: Source) -> int:
 # -- comparing
 
 
-def _records(session: Session, plan: Plan) -> tuple[Record, ...]:
+def _run(open_: Callable[[Plan], Session], plan: Plan) -> tuple[Record, ...]:
+    session = open_(plan)
     try:
         return tuple(Record(n, *session.run(step)) for n, step in enumerate(plan.steps))
     finally:
@@ -207,8 +215,8 @@ def check_module(oracle_id: str, seed: int, i: int, budgets: int) -> Tally:
         return tally
     points = check_points(plan, other.model)
     tried = with_budgets(plan, points, Source.fresh("budgets", seed, i), budgets)
-    ours = _records(_Counting(tried, other.model), tried)
-    theirs = _records(other.adapter.open(tried), tried)
+    ours = _run(partial(_Counting, model=other.model), tried)
+    theirs = other.run(tried)
     model, d = str(other.model), other.description
     sides = Side("reference", ours, "reference", "", model), Side(oracle_id, theirs, d.name, d.version, model)
     comparison = compare(tried, *sides)

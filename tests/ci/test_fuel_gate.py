@@ -86,6 +86,15 @@ def test_the_command_says_how_the_run_went(capsys):
     assert line.endswith(" 0 mismatches")
 
 
+@pytest.mark.external
+@pytest.mark.parametrize("engine", ["wasmtime@48", "wasmtime@36"])
+def test_an_engine_of_another_version_is_asked_in_its_environment(engine):
+    found = fuel.engine(engine)
+    assert found.description.version.partition(".")[0] == engine.partition("@")[2]
+    assert str(found.model) == engine.replace("@", " ")
+    assert check_module(engine, 1, 2, 2).failures == []
+
+
 def test_one_module_is_shown(capsys):
     assert main(["--only", "1", "--budgets", "1", "--engines", "wasmtime"]) == 0
     assert '(export "f0"' in capsys.readouterr().out

@@ -10,7 +10,7 @@ import platformdirs
 import pytest
 
 from oracles import side
-from oracles.adapter import OracleId, Unavailable
+from oracles.adapter import OracleId, Unavailable, load
 from oracles.conformance import CHECKS, failure
 from oracles.outcome import Returned, Unsupported
 from oracles.plan import Plan, Step
@@ -107,6 +107,11 @@ def test_the_lock_pins_every_package_by_hash() -> None:
     names = [line.split("==")[0] for line in lines if line and not line.startswith((" ", "#"))]
     assert names == ["wasmer", "wasmer-compiler-cranelift", "wasmer-compiler-singlepass"]
     assert sum("--hash=sha256:" in line for line in lines) > len(names)
+
+
+def test_an_oracle_of_a_version_is_that_version_or_unavailable() -> None:
+    with pytest.raises(Unavailable, match=r"wasmtime@48 is not what this process has, which is wasmtime 50\."):
+        load("wasmtime@48")
 
 
 def test_an_oracle_without_an_environment_is_refused() -> None:
