@@ -5,6 +5,7 @@ Nothing is hidden in the stack of the interpreter, so that one that stands still
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from engine.errors import ExhaustionError, Resource
@@ -15,12 +16,16 @@ from engine.module import Active
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from engine.execution.startup import Startup
+    from engine.execution.startup import Startup, Step
     from engine.runtime.instance import ModuleInst
 
 __all__ = ["Meter"]
 
 _CHECKS = (Act.CHECK, Act.CHECK_SHOWN)
+
+
+def _checks(steps: Sequence[Step]) -> int:
+    return sum(step.act in _CHECKS for step in steps)
 
 
 class Meter:
@@ -50,13 +55,19 @@ class Meter:
         self.required_fuel: int | None = None
 
     @property
+    def checks(self) -> int:
+        """How many checks there are in all."""
+        return _checks(self.steps)
+
+    @property
     def check(self) -> int:
-        """How many checks there were, the one where it stands still among them."""
-        return sum(step.act in _CHECKS for step in self.steps[: self.at])
+        """How many checks it has come to, the one where it stands still among them."""
+        return _checks(self.steps[: self.at])
 
     def stand(self, check: int, required_fuel: int | None) -> None:
-        """Stand still behind a check, by its number from 1 on; IndexError where there is none."""
-        self.at = [n for n, step in enumerate(self.steps, 1) if step.act in _CHECKS][check - 1]
+        """Stand still where it has come to so many checks, which must be there; 0 is the beginning."""
+        behind = (n for n, step in enumerate(self.steps, 1) if step.act in _CHECKS)
+        self.at = next(islice(behind, check - 1, None)) if check else 0
         self.required_fuel = required_fuel
 
     def run(self) -> bool:

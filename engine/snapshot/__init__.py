@@ -3,19 +3,20 @@
 :func:`save` gives versioned data of lists, objects, strings and integers, which :func:`dumps` writes as one canonical
 text; :func:`restore` makes a store of it, given modules, functions of the host and external values, which a snapshot
 only names.  Modules are known by the SHA-256 of their bytes.  What is saved: instances, memories, tables, globals,
-tags, segments, the objects of the heap with their identity, fuel, limits, and suspended calls.  ``docs/snapshots.md``
-has the format.
+tags, segments, the objects of the heap with their identity, fuel, limits, and suspended calls and instantiations.
+``docs/snapshots.md`` has the format.
 
 The data may be anybody's: every part of it is checked before it is used (:class:`SnapshotError`), so that a restored
 store is one that some program of these modules could be in as far as types go.  That the program was ever there, it
 cannot say: who signs snapshots is the host's to decide.
 
-======== =====================================================================================
-plain    checks of plain data, and errors with a path
-text     the canonical text
-naming   types                       values   numbers, references, objects of the heap
-stores   what lives in a store       graphs   places in bodies      frames   suspended calls
-======== =====================================================================================
+============== ===============================================================================
+plain          checks of plain data, and errors with a path
+text           the canonical text
+naming         types                       values   numbers, references, objects of the heap
+stores         what lives in a store       graphs   places in bodies      frames   suspended calls
+instantiations those under way
+============== ===============================================================================
 """
 
 from __future__ import annotations
@@ -29,10 +30,12 @@ from engine.binary import encode
 from engine.errors import ExhaustionError, UnsupportedError
 from engine.execution.build import build_of
 from engine.execution.fuel_models import MODELS
+from engine.execution.instantiate import Instantiation
 from engine.features import EXECUTED
 from engine.resume import HostTrap, OutOfFuel, Suspended, Yielded
 from engine.runtime.store import MAX_FUEL, MAX_PART, Config, Store
 from engine.snapshot.frames import CallReader, CallWriter, SavedError
+from engine.snapshot.instantiations import InstantiationReader, is_instantiation, write_instantiation
 from engine.snapshot.naming import TypeNames
 from engine.snapshot.plain import SnapshotError, at, each, fields, items, named, shown, string, whole
 from engine.snapshot.stores import Host, StoreReader, write_store
@@ -84,10 +87,10 @@ def save(
     calls: Mapping[str, Suspended] | None = None,
     values: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return a store as plain data, with suspended calls of it and references into it.
+    """Return a store as plain data, with suspended calls and instantiations of it and references into it.
 
     ``names`` has those of its host functions and external values.  The store and the calls stay as they are.  Raises
-    SnapshotError where something has no name, a call from the host is under way, or an instantiation failed half-way.
+    SnapshotError where something has no name, or a call from the host is under way.
     """
     known = names or {}
 
@@ -98,7 +101,7 @@ def save(
 
     if store.activations:
         raise SnapshotError("a call from the host is under way")
-    suspended = {name: call.activation for name, call in sorted((calls or {}).items())}
+    suspended = {name: call.under_way for name, call in sorted((calls or {}).items())}
     numbers: dict[int, int] = {}  # of modules, by identity; those with the same bytes have one
     digests: dict[str, int] = {}
     types: list[list[DefType]] = []
@@ -113,8 +116,15 @@ def save(
     room = store.heap_room
     try:
         parts = at(".store", write_store, store, objects, numbers, name_of)
-        writer = CallWriter(store, objects, suspended.values())
-        written = {name: at(f".calls[{name!r}]", writer.write, call) for name, call in suspended.items()}
+        activations = (call.activation if isinstance(call, Instantiation) else call for call in suspended.values())
+        writer = CallWriter(store, objects, [activation for activation in activations if activation is not None])
+
+        def write(call: Activation | Instantiation) -> Any:
+            if isinstance(call, Instantiation):
+                return write_instantiation(store, call, writer.write)
+            return writer.write(call)
+
+        written = {name: at(f".calls[{name!r}]", write, call) for name, call in suspended.items()}
         kept = {name: at(f".values[{name!r}]", objects.reference, r) for name, r in sorted((values or {}).items())}
         parts["objects"] = at(".store", objects.drain)
     except (ExhaustionError, UnsupportedError) as e:
@@ -177,7 +187,12 @@ def _restore(
     store.heap_room = objects.room
     at(".fuel", _set_fuel, store, data["fuel"])
     reader = CallReader(store, objects, max_items)
-    calls = at(".calls", named, data["calls"], lambda item: _handle(reader.read(item)))
+    instantiations = InstantiationReader(store, reader)
+
+    def read(item: Any) -> Suspended:
+        return _handle(instantiations.read(item) if is_instantiation(item) else reader.read(item))
+
+    calls = at(".calls", named, data["calls"], read)
     return Restored(store, calls, at(".values", named, data["values"], objects.reference))
 
 
@@ -227,8 +242,8 @@ def _set_fuel(store: Store, data: Any) -> None:
     store.fuel_reserve = at(".reserve", whole, data["reserve"], 0, MAX_FUEL)
 
 
-def _handle(call: Activation) -> Suspended:
-    """Return a handle on a suspended call."""
+def _handle(call: Activation | Instantiation) -> Suspended:
+    """Return a handle on a suspended call or instantiation."""
     if call.failed is not None:
         return HostTrap(call, *call.failed)
     if call.required_fuel is not None:

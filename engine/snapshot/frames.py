@@ -182,8 +182,8 @@ class CallReader:
         self.graphs: dict[FuncInst, Canonical] = {}
         self.typings: dict[FuncInst, Typing] = {}
 
-    def read(self, data: Any) -> Activation:
-        """Return a suspended call."""
+    def read(self, data: Any, results: ResultType | None = None) -> Activation:
+        """Return a suspended call, which must give these results if they are given."""
         fields(data, "frames", "resumable", "paid", "passed", "charge", "required", "failed", "answer")
         resumable = at(".resumable", boolean, data["resumable"])
         failed = at(".failed", self._failed, data["failed"])
@@ -193,7 +193,7 @@ class CallReader:
         if not frames:
             raise SnapshotError("a call without frames").inside(".frames")
         made: Frames = []
-        wanted: ResultType | None = None  # what the frame below waits for
+        wanted = results  # what the frame below waits for
         last = len(frames) - 1
         for n, frame in enumerate(frames):
             is_tail = type(frame) is dict and "tail" in frame
@@ -259,7 +259,7 @@ class CallReader:
         typing, graph = self._typing(func), self._graph(func)
         point = at(".at", _find, graph, where, waits, start)
         if where not in typing.known:
-            self._take(_WALK * len(func.code.body))
+            self.take(_WALK * len(func.code.body))
         locals_ = at(".locals", self.objects.values, data["locals"], typing.locals_at(where))
         types = typing.operands_at(point, where)
         results: ResultType = ()
@@ -269,7 +269,7 @@ class CallReader:
         operands = at(".operands", self.objects.values, data["operands"], types)
         R = [*locals_, *operands]
         size = max(graph.most, len(R))
-        self._take(size)
+        self.take(size)
         R += [None] * (size - len(R))
         block = point.block
         if data["kept"] is not None:
@@ -294,7 +294,8 @@ class CallReader:
         block.code, block.number, block.offset = graph.code, where, ins.offset
         return (host_tail(host, block), []), host.functype.results
 
-    def _take(self, n: int) -> None:
+    def take(self, n: int) -> None:
+        """Take room for so many registers, or for work that is like theirs."""
         self.room -= n
         if self.room < 0:
             raise SnapshotError("the calls need too much memory")
@@ -306,7 +307,7 @@ class CallReader:
 
     def _graph(self, func: FuncInst) -> Canonical:
         if func not in self.graphs:
-            self._take(_WALK * len(func.code.body))
+            self.take(_WALK * len(func.code.body))
             self.graphs[func] = graph_of(func, Canonical)  # type: ignore[assignment]
         return self.graphs[func]
 
