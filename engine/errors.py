@@ -150,7 +150,8 @@ class LinkError(WasmError):
 class Trap(WasmError):
     """Execution aborted by a rule of the specification (spec: syntax-trap).
 
-    ``activations`` are those that it has left, innermost first; their frames are the callers of where it happened.
+    ``activations`` are those that it has left, innermost first; their frames (of Wasm, and of the host in place of one
+    that called it in the end) are, from the last to the first, those that waited for what trapped.
     """
 
     def __init__(self, kind: TrapKind, detail: str = "", where: Where | None = None) -> None:

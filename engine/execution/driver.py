@@ -151,9 +151,11 @@ class Activation:
         self.results = results
 
     def ended(self) -> Activation:
-        """Leave it by what the function of the host raised, and return it with the frames of the callers."""
-        self.failed = None
-        self.frames.pop()
+        """Leave it by what the function of the host raised, and return it with the frames that a trap is to show."""
+        assert self.failed is not None
+        error, self.failed = self.failed[1], None
+        if isinstance(error, Trap) and not error.activations and error.where == place(self.frames[-1][0]):
+            self.frames.pop()  # it is where the trap is
         return self
 
     def exhausted(self) -> ExhaustionError:
@@ -379,6 +381,8 @@ class Activation:
                 trap.where = place(block)
             elif trap.where.funcidx is None:
                 trap.where = place(block, trap.where.offset)
+            elif self.failed is None and block.is_wasm:  # it came out of the host, for whom this frame waits
+                frames.append((block, R))
             if debugger is not None:
                 self._rest(budget, spent, below)
                 budget = None

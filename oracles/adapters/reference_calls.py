@@ -140,7 +140,7 @@ class CallSession(StateSession):
 
     def _add_frames(self, activation: Activation | Instantiation) -> None:
         """Add where the frames of an activation stand to those of the trap, outermost last."""
-        places = (placed(place(block)) for block, _ in reversed(activation.frames))
+        places = (placed(place(block)) for block, _ in reversed(activation.frames) if block.is_wasm)
         self.frames = [*self.frames, *(list(p) for p in places if p is not None)]
 
     def pause_host(self, times: int) -> None:

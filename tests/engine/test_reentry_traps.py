@@ -48,7 +48,7 @@ def table(engine):
     return out
 
 
-@pytest.mark.parametrize("engine", ["native", "pulley"])
+@pytest.mark.parametrize("engine", ["native", "pulley", "debugged"])
 def test_traps_are_those_of_wasmtime(engine):
     assert len(CASES) == 15
     assert table("ours") == table(engine)
@@ -97,7 +97,7 @@ def python_stack():
     sys.setrecursionlimit(before)
 
 
-@pytest.mark.parametrize("engine", ["native", "pulley"])
+@pytest.mark.parametrize("engine", ["native", "pulley", "debugged"])
 def test_calls_back_end_as_in_wasmtime(engine, python_stack):
     ours = reentered("ours")
     python_stack()

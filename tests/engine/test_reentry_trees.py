@@ -102,6 +102,22 @@ def play(engine: str, nodes: list[Node]) -> Any:
     return log
 
 
+def agree(ours: list[Any], theirs: list[Any], seed: int) -> None:
+    """Assert that both logs are the same.
+
+    Of a trap that the host catches wasmtime shows the frames of activations that go on, too; our error has those of the
+    activations that it has left.
+    """
+    assert len(ours) == len(theirs), seed
+    for mine, other in zip(ours, theirs, strict=True):
+        if len(mine) == 4 and mine[2][0] == other[2][0] == "trapped":
+            (_, (kinds, frames)), (_, (their_kinds, their_frames)) = mine[2], other[2]
+            assert (kinds, frames) == (their_kinds, their_frames[: len(frames)] if frames else frames), seed
+            assert (*mine[:2], mine[3]) == (*other[:2], other[3]), seed
+        else:
+            assert mine == other, seed
+
+
 @pytest.mark.parametrize("engine", ["native", "pulley"])
 def test_trees_of_calls_are_those_of_wasmtime(engine):
     kinds = set()
@@ -109,9 +125,16 @@ def test_trees_of_calls_are_those_of_wasmtime(engine):
         rng = random.Random(seed)
         nodes = choose_tree(rng, rng.randrange(1, 90), rng.randrange(1, 50))
         ours = play("ours", nodes)
-        assert ours == play(engine, nodes), seed
+        agree(ours, play(engine, nodes), seed)
         kinds |= {entry[2][0] for entry in ours if len(entry) == 4}
     assert kinds == {"returned", "trapped", "host"}
+
+
+def test_trees_of_calls_are_the_same_with_a_debugger():
+    for seed in range(100, 130):
+        rng = random.Random(seed)
+        nodes = choose_tree(rng, rng.randrange(1, 90), rng.randrange(1, 50))
+        assert play("debugged", nodes) == play("ours", nodes), seed
 
 
 @pytest.mark.slow
@@ -120,4 +143,4 @@ def test_many_trees_of_calls_are_those_of_wasmtime(engine):
     for seed in range(1000, 2000):
         rng = random.Random(seed)
         nodes = choose_tree(rng, rng.randrange(1, 90), rng.randrange(1, 50))
-        assert play("ours", nodes) == play(engine, nodes), seed
+        agree(play("ours", nodes), play(engine, nodes), seed)

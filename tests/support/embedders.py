@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import wasmtime
 
 from engine import Config, Store, Trap, WasmError, decode, instantiate, invoke, validate
+from engine.execution.driver import place
 from engine.types import I32, FuncType
 from oracles.traps import STACK, WASMTIME_CODES, merged
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["ENGINES", "Embedder", "HostError", "attempt"]
 
 VERSION = version("wasmtime")
+MOST = 20  # frames that wasmtime tells
 
 
 class HostError(Exception):
@@ -38,7 +40,7 @@ class Embedder(Protocol):
         """Call and return the result, or raise one of ``errors``, or what the host raised."""
 
     def show(self, error: Exception) -> Any:
-        """Return the traps that a trap may be, and the place of the innermost frame."""
+        """Return the traps that a trap may be, and the places of the frames of all activations, innermost first."""
 
     def memory(self) -> bytes: ...
 
@@ -58,7 +60,7 @@ def attempt(embedder: Embedder, export: str, *args: int) -> Any:
 class Ours:
     """The engine of this project, with its checks."""
 
-    errors = (WasmError,)
+    errors: tuple[type[Exception], ...] = (WasmError,)
 
     def __init__(self, wasm: bytes, host: Host, **config: Any) -> None:
         module = decode(wasm)
@@ -69,14 +71,19 @@ class Ours:
         self.instance = instantiate(self.store, module, imports[: len(module.imports)])
 
     def call(self, export: str, *args: int) -> int | None:
-        return next(iter(invoke(self.store, self.instance.exports[export], args)), None)  # type: ignore[arg-type]
+        before = self.store.vm_state()
+        try:
+            return next(iter(invoke(self.store, self.instance.exports[export], args)), None)  # type: ignore[arg-type]
+        finally:
+            assert self.store.vm_state() == before
 
     def show(self, error: Exception) -> Any:
         if not isinstance(error, Trap):
             return frozenset({STACK}), None  # where it ends is every engine's own matter
         assert error.where is not None
-        place = error.where.funcidx, error.where.offset
-        return merged(error.kind.value, "wasmtime", VERSION), place
+        callers = [place(block) for a in error.activations for block, _ in reversed(a.frames) if block.is_wasm]
+        frames = [(where.funcidx, where.offset) for where in (error.where, *callers)]
+        return merged(error.kind.value, "wasmtime", VERSION), frames[:MOST]
 
     def memory(self) -> bytes:
         mem: Any = self.instance.exports["m"]
@@ -87,10 +94,30 @@ class Ours:
         return int(found.value)
 
 
+class Debugged(Ours):
+    """The same with a debugger, and a handler that is told of everything and looks at every frame."""
+
+    def __init__(self, wasm: bytes, host: Host, **config: Any) -> None:
+        super().__init__(wasm, host, guest_debug=True, **config)
+        self.store.set_debug_handler(look)
+
+
+def look(store: Store, event: object) -> None:
+    """Look at all values of all frames."""
+    cursor = store.debug_frames()
+    assert cursor is not None
+    while not cursor.done():
+        for i in range(cursor.num_locals()):
+            cursor.local(i)
+        for i in range(cursor.num_stacks()):
+            cursor.stack(i)
+        cursor.move_to_parent()
+
+
 class Wasmtime:
     """wasmtime for a target; unoptimised, because optimised code has no exact places."""
 
-    errors = (wasmtime.Trap, wasmtime.WasmtimeError)
+    errors: tuple[type[Exception], ...] = (wasmtime.Trap, wasmtime.WasmtimeError)
 
     def __init__(self, wasm: bytes, host: Host, target: str | None = None) -> None:
         config = wasmtime.Config()
@@ -116,9 +143,9 @@ class Wasmtime:
         name = error.trap_code.name
         if name == "STACK_OVERFLOW":
             return frozenset({STACK}), None
-        frame = error.frames[0]
+        frames = [(frame.func_index, frame.module_offset) for frame in error.frames]
         phrase = WASMTIME_CODES["UNREACHABLE_CODE_REACHED" if name == "UNREACHABLE" else name]
-        return merged(phrase, "wasmtime", VERSION), (frame.func_index, frame.module_offset)
+        return merged(phrase, "wasmtime", VERSION), frames
 
     def memory(self) -> bytes:
         mem: Any = self.exports["m"]
@@ -140,4 +167,4 @@ def _signed(n: int) -> int:
     return (n & 0xFFFF_FFFF ^ 0x8000_0000) - 0x8000_0000
 
 
-ENGINES = {"ours": Ours, "native": Wasmtime, "pulley": Pulley}
+ENGINES = {"ours": Ours, "debugged": Debugged, "native": Wasmtime, "pulley": Pulley}
