@@ -30,7 +30,7 @@ def weighed(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
     """An operator whose pieces are charged before; a few, in a number that is a constant, with what is around it."""
     row, model = p.row, low.build.fuel_model
     assert row.bulk is not None
-    if model.unchecked is not None and 0 <= low.length() <= model.unchecked:
+    if model.uncounted(row, low.length):
         low.cost += model.pieces(row, low.length())
         general(low, p, imms, offset)
         return

@@ -68,10 +68,10 @@ class FuelModel:
     ``name``, ``version`` and ``variant`` tell the engine that counts like this.  ``flat`` is the cost of an
     instruction, ``entry`` what a function costs beside its instructions, paid before its check.  Fuel is checked where
     control comes to a block by one of ``checks``.  ``pieces`` is what that many pieces of a bulk operator cost; where
-    ``unchecked`` is set, a length that is a constant when the body is translated (``constness.py``) and at most that is
-    charged, even if growth is refused, and not checked.  Blocks end at the controls in ``splits`` even where nothing
-    branches.  At a branch on a reference that is in ``owes``, the block before is paid by what follows where the
-    branch is not taken; with any, what comes before a call by reference is paid by what comes after.  Where it
+    ``unchecked`` is set, a length that is a constant when the body is translated (``constness.py``) and costs at most
+    that is charged, even if growth is refused, and not checked.  Blocks end at the controls in ``splits`` even where
+    nothing branches.  At a branch on a reference that is in ``owes``, the block before is paid by what follows where
+    the branch is not taken; with any, what comes before a call by reference is paid by what comes after.  Where it
     ``forgets``, the counter of a frame is neither saved before nor read back after a call by reference, and is not read
     back where an exception of a callee is caught.  ``startup`` tells what it costs to instantiate a module, beside its
     start function: nothing where it is not set (``startup.py``).
@@ -103,6 +103,10 @@ class FuelModel:
     def __str__(self) -> str:
         version = f" {self.version}" if self.version else ""
         return f"{self.name}{version}{':' if self.variant else ''}{self.variant}"
+
+    def uncounted(self, row: Instr, length: Callable[[], int]) -> bool:
+        """Tell whether ``length()`` pieces, below 0 where no constant is seen, are charged without a check."""
+        return self.unchecked is not None and length() >= 0 and self.pieces(row, length()) <= self.unchecked
 
     def price(self, start: Start) -> tuple[int, int]:
         """Return what is paid before the check of a block, and the fuel that the check wants.

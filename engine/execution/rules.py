@@ -390,7 +390,7 @@ def bulk(low: Lowering, p: Plan, imms: tuple[Any, ...], offset: int) -> None:
     del st[len(st) - n :]
     d = low.nl + len(st)
     effect = bulk_effect(low, p, imms, offset, entries, d if pushes else None)
-    static = model.unchecked is not None and 0 <= low.length() <= model.unchecked
+    static = model.uncounted(row, low.length)
     grows = bool(pushes) and isinstance(pushes[0], NumType)
     refused = (1 << pushes[0].bits) - 1 if grows and not static else None
     unpaid = -1 if model.check is Check.REMAINS else 0  # what refused growth costs: -1 is nothing, and no check

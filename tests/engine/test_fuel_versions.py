@@ -135,3 +135,22 @@ def test_48_checks_before_it_fills(model, is_filled):
 def test_48_checks_growing_a_memory_and_charges_no_pages(delta):
     text = '(memory 1 4) (func (export "f") (param i32) (drop (memory.grow (local.get 0))))'
     assert spent(text, V48, delta) == (3,)
+    with pytest.raises(ExhaustionError):
+        spent(text, V48, delta, fuel=3)
+
+
+@pytest.mark.parametrize("delta", [2, 128, 129, 65536, -1])
+def test_48_does_not_check_growing_a_memory_by_a_constant_however_large(delta):
+    text = f'(memory 1 4) (func (export "f") (drop (memory.grow (i32.const {delta}))))'
+    assert spent(text, V48, fuel=2) == (2,)
+
+
+@pytest.mark.parametrize("length", [128, 129])
+def test_48_checks_what_pieces_of_a_constant_length_cost_beyond_128(length):
+    text = f'(memory 1) (func (export "f") (memory.fill (i32.const 0) (i32.const 0) (i32.const {length})))'
+    if length == 128:
+        assert spent(text, V48, fuel=2) == (2,)
+        return
+    assert spent(text, V48, fuel=135) == (134,)
+    with pytest.raises(ExhaustionError):
+        spent(text, V48, fuel=134)
