@@ -18,6 +18,8 @@ from engine import Config, EngineBug, ExhaustionError, Store, Trap, TrapKind, in
 from engine.execution.stacks import PER_STACK
 from engine.runtime.store import MAX_ACTIVATIONS
 from engine.types import FuncType
+from oracles.adapters.reference import ReferenceAdapter
+from oracles.plan import Plan
 from oracles.side import candidates
 from tests.support.wasm import call, wat
 
@@ -191,3 +193,7 @@ def test_what_does_not_unwind_is_found_by_the_checks():
 def test_more_activations_than_the_interpreter_can_bear_are_refused():
     with pytest.raises(ValueError, match="at most"):
         Config(max_activations=MAX_ACTIVATIONS + 1)
+
+
+def test_the_reference_oracle_runs_with_the_checks():
+    assert ReferenceAdapter().open(Plan(())).store.config.checks
