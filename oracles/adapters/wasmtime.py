@@ -60,6 +60,9 @@ class WasmtimeSession(CallSession):
         self.values = Values(api, self.context, sliced=setup.sliced)
         self.cell = ctypes.create_string_buffer(api.val_size)  # for one value at a time, between engine and ``values``
         self.compiled: dict[str, int] = {}
+        heap_module = api.heap_module(self.engine)
+        if heap_module is not None:
+            self._instantiate(heap_module, [], ctypes.create_string_buffer(16))
 
     def close(self) -> None:
         self.close_hosts()
@@ -123,16 +126,7 @@ class WasmtimeSession(CallSession):
         module = self._compile(step["module"])
         imports = [(m, n, self._import(step, m, n)) for m, n in self._imports(module)]
         instance = ctypes.create_string_buffer(16)
-        trap, error = ctypes.c_void_p(), ctypes.c_void_p()
-        if self.sliced:
-            self._instantiate_async(module, imports, instance, ctypes.byref(trap), ctypes.byref(error))
-        else:
-            items = b"".join(item for _, _, item in imports)
-            buffer = ctypes.create_string_buffer(items, max(1, len(items)))
-            error.value = self.api.wasmtime_instance_new(
-                self.context, module, buffer, len(imports), instance, ctypes.byref(trap)
-            )
-        ended = self._ended(error.value, trap.value, linking=True)
+        ended = self._instantiate(module, imports, instance)
         if ended is not None:
             return ended, None
         exports = self._exports(instance)
@@ -143,6 +137,19 @@ class WasmtimeSession(CallSession):
                 self._number_tag(ctypes.string_at(export.address, REF_SIZE))
         self.instances[name] = exports
         return Returned(), None
+
+    def _instantiate(self, module: int, imports: list[tuple[str, str, bytes]], instance: Any) -> Outcome | None:
+        """Instantiate a module, and return how that ended, None if well."""
+        trap, error = ctypes.c_void_p(), ctypes.c_void_p()
+        if self.sliced:
+            self._instantiate_async(module, imports, instance, ctypes.byref(trap), ctypes.byref(error))
+        else:
+            items = b"".join(item for _, _, item in imports)
+            buffer = ctypes.create_string_buffer(items, max(1, len(items)))
+            error.value = self.api.wasmtime_instance_new(
+                self.context, module, buffer, len(imports), instance, ctypes.byref(trap)
+            )
+        return self._ended(error.value, trap.value, linking=True)
 
     def _instantiate_async(
         self, module: int, imports: list[tuple[str, str, bytes]], instance: Any, trap_ref: Any, error_ref: Any

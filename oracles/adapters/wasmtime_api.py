@@ -15,7 +15,7 @@ from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 from oracles.adapter import ALL, Unavailable
-from oracles.adapters.wasmtime_samples import Samples
+from oracles.adapters.wasmtime_samples import Samples, heap_module
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -260,6 +260,8 @@ class Api:
         self.lacks = frozenset(name for name, setters in _SWITCHES.items() if not self.has(_setter(setters[0])))
         self.can_throw = "exceptions" not in self.lacks
         self.kinds = KINDS if self.can_throw else KINDS[: KINDS.index("exnref")]
+        self.makes_heap_late = not self.has("wasmtime_anyref_is_struct")
+        self._heap_modules: dict[int, int | None] = {}
         self._functypes: dict[tuple[int, tuple[str, ...], tuple[str, ...]], int] = {}
         self._engines: dict[Setup, int] = {}
 
@@ -289,6 +291,14 @@ class Api:
         if engine is None:
             engine = self._engines[setup] = self._new_engine(setup)
         return engine
+
+    def heap_module(self, engine: int) -> int | None:
+        """Return what to instantiate first where a store has no heap until something needs it, if anything."""
+        if not self.makes_heap_late:
+            return None
+        if engine not in self._heap_modules:
+            self._heap_modules[engine] = heap_module(self, engine)
+        return self._heap_modules[engine]
 
     def cannot(self, setup: Setup) -> str | None:
         """Return why a configuration compiles nothing, or None."""

@@ -1,7 +1,9 @@
-"""What the C interface of older releases has no function for, by way of a small module and its types.
+"""What the C interface of older releases has no function for, by way of small modules.
 
 A type that cannot be named is taken from an export of that type.  What a reference is can be asked of a table: it
 refuses to grow, be it by nothing, with a value that is none of its type; nothing runs for that, and nothing is kept.
+Release 36 aborts where it shows a number made external to a host before anything was allocated; an instance of a
+module that could allocate something has it make its heap.
 """
 
 from __future__ import annotations
@@ -12,14 +14,30 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from oracles.adapters.wasmtime_api import Api
 
-__all__ = ["Samples", "Sorter"]
+__all__ = ["Samples", "Sorter", "heap_module"]
 
 TEXT = b"""(module
   (func (export "v128") (param v128))
   (table (export "struct") 0 structref)
   (table (export "array") 0 arrayref))"""
+HEAP = b"""(module (type $a (array i8)) (global (ref null $a) (ref.null $a)))"""
 _ANYREF = 7  # as kinds of values are numbered
 _TABLE_SIZE = 24
+
+
+def heap_module(api: Api, engine: int) -> int | None:
+    """Return a module that makes a store have a heap, or None where the engine has no need for one."""
+    return _compiled(api, engine, HEAP)
+
+
+def _compiled(api: Api, engine: int, text: bytes) -> int | None:
+    """Return the module of a text, None if the engine refuses it."""
+    binary, module = (ctypes.c_uint64 * 2)(), ctypes.c_void_p()
+    error = api.error(api.wasmtime_wat2wasm(text, len(text), binary))
+    assert error is None, error
+    wasm = api.take_bytes(binary)
+    error = api.error(api.wasmtime_module_new(engine, wasm, len(wasm), ctypes.byref(module)))
+    return module.value if error is None else None
 
 
 class Samples:
@@ -27,13 +45,9 @@ class Samples:
 
     def __init__(self, api: Api, engine: int) -> None:
         self.api = api
-        binary, exports = (ctypes.c_uint64 * 2)(), (ctypes.c_uint64 * 2)()
-        error = api.error(api.wasmtime_wat2wasm(TEXT, len(TEXT), binary))
-        assert error is None, error
-        wasm = api.take_bytes(binary)
-        module = ctypes.c_void_p()
-        error = api.error(api.wasmtime_module_new(engine, wasm, len(wasm), ctypes.byref(module)))
-        assert error is None, error
+        exports = (ctypes.c_uint64 * 2)()
+        module = _compiled(api, engine, TEXT)
+        assert module is not None
         api.wasmtime_module_exports(module, exports)
         function, *tables = (ctypes.c_uint64 * exports[0]).from_address(exports[1])
         functype = api.wasm_externtype_as_functype(api.wasm_exporttype_type(function))

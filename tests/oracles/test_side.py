@@ -169,6 +169,20 @@ def test_36_refuses_external_references_in_slices_instead_of_aborting() -> None:
 
 
 @pytest.mark.external
+def test_36_shows_a_number_made_external_though_it_has_allocated_nothing() -> None:
+    text = '(module (func (export "f") (result externref) (extern.convert_any (ref.i31 (i32.const 5)))))'
+    steps = (
+        Step("assemble", {"module": "m", "text": "t"}),
+        Step("instantiate", {"instance": "i", "module": "m", "imports": {}}),
+        Step("call", {"instance": "i", "export": "f", "args": []}),
+    )
+    with Oracle("wasmtime@36") as oracle:
+        for first in ((), (Step("yield_schedule", {"intervals": [1]}),)):
+            records = oracle.run(Plan((*first, *steps), texts={"t": text.encode()}, features=("all",)))
+            assert records[-1].outcome == Returned((("externref", {"any": {"i31": 5}}),))
+
+
+@pytest.mark.external
 def test_36_says_what_its_wheel_lacks() -> None:
     with Oracle("wasmtime@36") as oracle:
         description = oracle.description
