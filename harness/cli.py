@@ -72,7 +72,8 @@ class _Lazy(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         try:
             result: object = super().invoke(ctx)
-            sys.stdout.flush()
+            if sys.stdout is not None:  # which it is where it was closed
+                sys.stdout.flush()
         except BrokenPipeError as e:
             raise _ReaderGone from e
         return result

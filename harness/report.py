@@ -147,7 +147,9 @@ def show_step(step: Step) -> str:
     """Return a step of a plan as one line."""
     place = f"{step.get('instance')}.{step.get('export')}"
     if step.kind == "call":
-        return f"call {place}({', '.join(map(show_value, step['args']))})"
+        args = step["args"]  # of a plan that may be wrong
+        shown = map(show_value, args) if isinstance(args, (list, tuple)) else [repr(args)]
+        return f"call {place}({', '.join(shown)})"
     if step.kind == "instantiate":
         return f"instantiate {step['instance']} from module {step['module']}"
     if step.kind == "set":

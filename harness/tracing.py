@@ -33,6 +33,7 @@ from harness.report import show_step
 from harness.show import clip, show_outcome
 from oracles.adapters.reference import ReferenceSession
 from oracles.metered import UNMETERED
+from oracles.outcome import Returned
 from oracles.plan import WIDTHS
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from engine.debug import Event
     from engine.module import In
     from oracles.adapter import Adapter
+    from oracles.outcome import Outcome
     from oracles.plan import Plan
 
 __all__ = ["MAX_STEPS", "Traced", "trace"]
@@ -48,6 +50,7 @@ __all__ = ["MAX_STEPS", "Traced", "trace"]
 MAX_STEPS = 1_000_000  # instructions that are executed here
 AROUND = 5  # instructions shown before and after the last one
 SHOWN = 12  # values in one line
+QUIET = 10  # steps of the plan in one trace that fail and execute nothing
 
 # What controls take from the stack beside what goes with a branch; calls and the like say it by their arrow.
 _TAKEN = {
@@ -74,15 +77,16 @@ class _EnoughError(BaseException):
 def trace(adapter: Adapter, plan: Plan, first: int, last: int, write: Callable[[str], object]) -> Traced:
     """Play a plan to instruction ``last`` (from 1, at most MAX_STEPS), and write a line for each from ``first`` on.
 
-    Between them stand lines about the plan's own steps, traps and exceptions.  Raises ValueError for a plan that asks
-    for what the reference engine lacks.
+    Between them stand lines about the plan's own steps, traps and exceptions.  What a case calls things goes into them,
+    so nothing but printable characters does.  Raises ValueError for a plan that asks for what the reference engine
+    lacks.
     """
     session = adapter.open(plan)
     if not isinstance(session, ReferenceSession):
         raise ValueError("the reference engine lacks something that the plan asks for")
     session.store = Store(replace(session.store.config, guest_debug=True))
     session.set_fuel(UNMETERED)
-    tracer = _Tracer(session, first, min(last, MAX_STEPS), write)
+    tracer = _Tracer(session, first, min(last, MAX_STEPS), lambda line: write(_printable(line)))
     debugger = session.store.debugger
     assert debugger is not None
     debugger.single_step = True
@@ -91,12 +95,17 @@ def trace(adapter: Adapter, plan: Plan, first: int, last: int, write: Callable[[
     try:
         for i, step in enumerate(plan.steps):
             tracer.begin(f"step {i}: {clip(show_step(step))}")
-            tracer.end(show_outcome(session.run(step)[0]))
+            tracer.end(session.run(step)[0])
     except _EnoughError:
         is_cut = True
     finally:
         session.close()
-    return Traced(tracer.steps, is_cut, tracer.last)
+    return Traced(tracer.steps, is_cut, [*map(_printable, tracer.last)])
+
+
+def _printable(line: str) -> str:
+    """Return a line of which no terminal makes anything else."""
+    return line if line.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
 
 
 class _Line(NamedTuple):
@@ -121,16 +130,28 @@ class _Tracer:
         self.last: list[str] = []
         self.line: _Line | None = None
         self.heading = ""
+        self.begun = 0
+        self.quiet = 0
 
     def begin(self, heading: str) -> None:
-        """Keep the heading of a step of the plan until the step executes something that is shown."""
+        """Keep the heading of a step of the plan until there is something of it to show."""
         self.heading = heading
+        self.begun = self.steps
 
-    def end(self, outcome: str) -> None:
-        """Write how a step of the plan ended, if its heading was written."""
+    def end(self, outcome: Outcome) -> None:
+        """Write how a step of the plan ended: one of which something was written, or that failed before its first
+        instruction.
+        """
         self.flush()
-        if not self.heading and self.steps >= self.first:
-            self.write(f"  {outcome}")
+        if self.steps == self.begun >= self.first - 1 and not isinstance(outcome, Returned):
+            self.quiet += 1
+            if self.quiet <= QUIET:
+                self.write(self.heading)
+                self.heading = ""
+            elif self.quiet == QUIET + 1:
+                self.write("more steps of the plan fail and execute nothing")
+        if not self.heading:
+            self.write(f"  {show_outcome(outcome)}")
 
     def told(self, store: Store, event: Event) -> None:
         """Write what an event is about."""

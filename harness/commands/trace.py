@@ -42,14 +42,19 @@ module, the instruction, its operands, and after an arrow what it pushed or set.
 @click.option("--to", "last", metavar="M", type=NUMBER, help=f"Show up to this one; {MAX_LINES:,} at most at once.")
 def trace(case: Path, first: int | None, last: int | None) -> int:
     """Play a case on the reference engine and show what it executes, instruction by instruction."""
-    if first is not None and last is not None and not 0 <= last - first < MAX_LINES:
-        raise click.UsageError(f"--from {first} --to {last}: 1 to {MAX_LINES:,} instructions are shown at once")
+    if first is not None and last is not None:
+        if first > last:
+            raise click.UsageError(f"--from {first} is after --to {last}")
+        if last - first >= MAX_LINES:
+            raise click.UsageError(f"--from {first} --to {last}: at most {MAX_LINES:,} instructions are shown at once")
     found = _open(case)
     adapter = _adapter(found)
     try:
-        if last is None:
-            last = first + WINDOW - 1 if first is not None else _length(adapter, found)
-        first = first or max(1, last - WINDOW + 1)
+        if first is None:
+            last = _length(adapter, found, last or MAX_STEPS)
+            first = max(1, last - WINDOW + 1)
+        elif last is None:
+            last = first + WINDOW - 1
         traced = play(adapter, found.plan, first, last, click.echo)
         around = traced.last
         if first <= traced.steps < last:
@@ -60,14 +65,16 @@ def trace(case: Path, first: int | None, last: int | None) -> int:
         click.echo(f"the plan executes {traced.steps} instructions")
     for line in around:
         click.echo(line)
-    if traced.is_cut:
+    if traced.is_cut and traced.steps < MAX_STEPS:
         click.echo(f"there are more: wfuzz trace {case} --from {traced.steps + 1}")
+    elif traced.is_cut:
+        click.echo(f"there are more, but no more than {MAX_STEPS:,} of a case are executed here")
     return Exit.CLEAN
 
 
-def _length(adapter: Adapter, case: Case) -> int:
-    """Return how many instructions a case executes, at least 1."""
-    return max(1, play(adapter, case.plan, MAX_STEPS + 1, MAX_STEPS, lambda line: None).steps)
+def _length(adapter: Adapter, case: Case, most: int) -> int:
+    """Return how many instructions a case executes, at least 1 and at most so many."""
+    return max(1, play(adapter, case.plan, most + 2, most, lambda line: None).steps)
 
 
 def _open(directory: Path) -> Case:

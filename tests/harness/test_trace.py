@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+from dataclasses import replace
 
 import pytest
 
@@ -12,6 +15,7 @@ from generators.source import Source
 from harness import tracing
 from harness.case import Case, save_case
 from harness.cli import Exit
+from harness.commands import trace as command
 from harness.show import show_outcome
 from harness.tracing import MAX_STEPS, trace
 from oracles.adapters.reference import ReferenceAdapter
@@ -157,8 +161,8 @@ def test_tracing_changes_nothing_and_shows_every_instruction():
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (("--from", 5, "--to", 4), "1 to 10,000 instructions"),
-        (("--from", 1, "--to", 10_001), "1 to 10,000 instructions"),
+        (("--from", 5, "--to", 4), "--from 5 is after --to 4"),
+        (("--from", 1, "--to", 10_001), "at most 10,000 instructions"),
         (("--from", 0), "Invalid value"),
         (("--to", MAX_STEPS + 1), "Invalid value"),
     ],
@@ -167,6 +171,110 @@ def test_windows_that_make_no_sense(wfuzz, saved, args, message):
     status, _, err = wfuzz("trace", saved(call("f", ("i32", "00000015"))), *args)
     assert status == Exit.USAGE
     assert message in err
+
+
+def test_an_end_beyond_the_last_instruction_is_the_last(wfuzz, saved):
+    case = saved(call("f", ("i32", "00000015")))
+    _, everything, _ = wfuzz("trace", case)
+    assert "before the last of them" in everything
+    for last in (10, 11, 1000, MAX_STEPS):
+        status, out, _ = wfuzz("trace", case, "--to", last)
+        assert (status, out) == (Exit.CLEAN, everything)
+    _, out, _ = wfuzz("trace", case, "--to", 9)
+    assert out.splitlines()[:9] == everything.splitlines()[:9]
+    assert "there are more" in out
+
+
+def test_a_run_that_is_cut_does_not_name_instructions_that_cannot_be_shown(wfuzz, saved, monkeypatch):
+    for module in (tracing, command):
+        monkeypatch.setattr(module, "MAX_STEPS", 500)
+    _, out, _ = wfuzz("trace", saved(call("loops")))
+    assert out.splitlines()[-1] == "there are more, but no more than 500 of a case are executed here"
+
+
+INVALID = bytes.fromhex("0061736d01000000 0105016000017f 03020100 0a040102000b")
+FAILING = {
+    "malformed": (b"hello", "rejected: malformed"),
+    "invalid": (INVALID, "rejected: invalid (type mismatch"),
+    "unlinkable": (wasm('(import "x" "y" (func))'), "rejected: unlinkable"),
+    "trapping": (wasm('(memory 1) (data (i32.const 65536) "x")'), "trapped: out of bounds memory access"),
+}
+
+
+@pytest.mark.parametrize("name", FAILING)
+def test_steps_that_fail_before_their_first_instruction_are_shown(wfuzz, tmp_path, name):
+    module, outcome = FAILING[name]
+    made = replace(plan(*[call("f", ("i32", "00000015"))] * 50), modules={"m": module})
+    status, out, _ = wfuzz("trace", save_case(Case(made, {"origin": "a test"}, ("reference",)), tmp_path / "case"))
+    assert status == Exit.CLEAN
+    lines = out.splitlines()
+    assert lines[0] == "step 0: instantiate i from module m"
+    assert lines[1].startswith(f"  {outcome}")
+    assert lines[2:4] == ["step 1: call i.f(i32:00000015)", "  blocked: instance i"]
+    assert lines[-2:] == ["more steps of the plan fail and execute nothing", "the plan executes 0 instructions"]
+    assert len(lines) == 2 * tracing.QUIET + 2
+
+
+def test_a_trap_in_the_start_function_is_shown(wfuzz, tmp_path):
+    made = replace(plan(), modules={"m": wasm("(func $s (i32.div_u (i32.const 1) (i32.const 0)) drop) (start $s)")})
+    _, out, _ = wfuzz("trace", save_case(Case(made, {"origin": "a test"}, ("reference",)), tmp_path / "case"))
+    assert "  trap: integer divide by zero" in out
+    assert "  operands: i32:00000001 i32:00000000" in out
+
+
+@pytest.mark.parametrize("args", [None, 5, "xyz", {"a": 1}, [1, None], [["i32"]]])
+def test_arguments_that_are_none_are_shown_as_they_are(wfuzz, tmp_path, args):
+    made = plan(Step("call", {"instance": "i", "export": "f", "args": args}))
+    status, out, _ = wfuzz("trace", save_case(Case(made, {"origin": "a test"}, ("reference",)), tmp_path / "case"))
+    assert status == Exit.CLEAN
+    assert out.startswith("step 1: call i.f(")
+    assert "  blocked: " in out
+
+
+def test_names_do_nothing_to_a_terminal(wfuzz, tmp_path):
+    name = "a\x1b[2J\n\r\u202e\x07"
+    text = '(func (export "{}") nop)'.format("".join(f"\\u{{{ord(c):x}}}" for c in name))
+    made = replace(plan(call(name)), modules={"m": wasm(text)})
+    _, out, _ = wfuzz("trace", save_case(Case(made, {"origin": "a test"}, ("reference",)), tmp_path / "case"))
+    assert out.splitlines()[0] == r"step 1: call i.a\x1b[2J\n\r\u202e\x07()"
+    assert all(line.isprintable() for line in out.splitlines())
+    assert "nop" in out
+
+
+@pytest.mark.parametrize(
+    ("output", "status"), [("head", Exit.INTERRUPTED), ("closed", Exit.CLEAN), ("full", Exit.ENVIRONMENT)]
+)
+def test_output_that_nobody_takes_ends_it_quietly(saved, output, status):
+    redirections = {"head": "| head -1", "closed": ">&-", "full": ">/dev/full"}
+    case = saved(call("loops"), limits=Limits(fuel=20_000))
+    shell = f"set -o pipefail; '{sys.executable}' -m harness trace '{case}' --from 1 --to 9000 {redirections[output]}"
+    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False)
+    assert done.returncode == status
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) <= (output == "full")
+
+
+def test_an_interrupt_ends_it_quietly(saved):
+    """A step of the debugger is interrupted, by a signal that comes when it would."""
+    case = saved(call("loops"))
+    program = (
+        "import signal, sys, threading\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from harness import tracing\n"
+        "from harness.cli import main\n"
+        "described, seen = tracing._Tracer.told, []\n"
+        "def told(self, store, event):\n"
+        "    seen.append(None)\n"
+        "    if len(seen) == 1000:\n"
+        "        signal.raise_signal(signal.SIGINT)\n"
+        "    described(self, store, event)\n"
+        "tracing._Tracer.told = told\n"
+        "main(sys.argv[1:])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "trace", str(case)], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr.strip()) == (Exit.INTERRUPTED, "wfuzz: interrupted")
 
 
 def test_what_is_no_case_is_wrong_usage(wfuzz, tmp_path):
