@@ -75,14 +75,15 @@ class Divergence:
             return False
         seen = (verdict.left_class, verdict.right_class)
         sides = ((left, seen[::-1]), (right, seen))
-        if not any(self._names(side) and self._fits(*classes) for side, classes in sides):
+        if not any(self.names(side) and self._fits(*classes) for side, classes in sides):
             return False
         return not self.rows or bool(self.rows & _rows_of(plan, self.operand))
 
     def _fits(self, reference: str, engine: str) -> bool:
         return self.outcome is None or (reference in self.outcome[0] and engine == self.outcome[1])
 
-    def _names(self, side: Side) -> bool:
+    def names(self, side: Side) -> bool:
+        """Return whether this entry is about the engine of a side."""
         name, _, variant = self.engine.partition(":")
         if side.name != name or (variant and side.oracle.partition(":")[2] != variant):
             return False

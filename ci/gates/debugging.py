@@ -4,10 +4,11 @@ Random programs run three times: in our engine, where the cursor shows every fra
 tells where the frames of a trap stood; and in wasmtime as an instrumented twin, which tells locals and operands of
 every frame too (``ci.gates.twins``).  A stop is a call of the host, a trap, or an exception that leaves.  Places must
 be the same and values the same to the bit, of all activations.  Where wasmtime shows a wrong place, an entry of
-``EXPLAINED`` must say why.  Program ``i`` is a function of the seed and ``i`` alone; ``--only I`` shows it.  The exit
-status is the verdict: 0 clean, 1 differences.
+``ci.gates.places`` must say why.  Program ``i`` is a function of the seed and ``i`` alone; ``--only I`` shows it.  The
+exit status is the verdict: 0 clean, 1 differences.
 
-wasmtime must not optimise: with its default a trap after an ``if`` is reported at the ``if``.
+wasmtime must not optimise: with its default a trap after an ``if`` is reported at the ``if``.  With ``--oracle ID`` it
+is another engine that tells where the frames of a trap stood, and no more (``ci.gates.backtraces``).
 """
 
 from __future__ import annotations
@@ -18,101 +19,32 @@ import sys
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ci.gates.backtraces import judge_backtraces, judge_range, lack_of, program_for
+from ci.gates.places import Code, explain
 from ci.gates.shapes import shape
 from ci.gates.stops import INSTANCE, TRACED, CursorSession, Stop, traced, twinned
 from ci.gates.twins import twin_of
 from engine.binary import decode
 from engine.features import EXECUTED, FEATURES
-from engine.instructions.model import Control, Effect, Region
-from engine.module import FuncImport
 from engine.text.printer import print_module
-from engine.validation import validate
 from generators.module import generate
 from generators.profile import PRESETS
 from generators.source import Source
+from harness.shim import connect
 from oracles.adapters.wasmtime import WasmtimeSession
 from oracles.adapters.wasmtime_api import Setup, engine_features, load
 from oracles.outcome import Exhausted, Returned
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from engine.module import In, Module
-    from engine.validation import Context
     from oracles.plan import Plan
 
 CHUNK = 50
 VARIANTS = ("none", "", "pulley")  # of twins, in turn: values are the same however the engine compiles
 SHAPED = 3  # one program in so many is of ``ci.gates.shapes``
 MORE = "multi-memory"  # what a twin needs beside what its original needs
-
-Place = tuple[int, int]  # function index, offset
-
-
-class Explained(NamedTuple):
-    """A place that wasmtime shows wrongly.
-
-    ``fits(code, ours, theirs, n)`` tells whether this is why frame ``n`` differs.
-    """
-
-    name: str
-    rule: str
-    fits: Callable[[Code, Sequence[Place], Sequence[Place], int], bool]
-
-
-class Code:
-    """The instructions of a module, which must be valid, by place."""
-
-    def __init__(self, module: Module) -> None:
-        validate(module, EXECUTED)
-        self.context: Context = module.context
-        first = sum(isinstance(i.desc, FuncImport) for i in module.imports)
-        self.codes = {first + x: code for x, code in enumerate(module.codes)}
-
-    def at(self, place: Place) -> In:
-        """Return the instruction at a place."""
-        return next(ins for ins in self.codes[place[0]].body if ins.offset == place[1])
-
-    def user(self, place: Place) -> Place | None:
-        """Return where what an instruction pushes is popped, if that is before any control."""
-        code = self.codes[place[0]]
-        view = self.context.function(self.context.funcs[place[0]].comp, code.locals)  # type: ignore[arg-type]
-        above = 0  # operands above it
-        for ins in (ins for ins in code.body if ins.offset > place[1]):
-            if ins.row.effect is Effect.CONTROL:
-                return None
-            arrow = ins.row.arrow(view, ins.imms)
-            if len(arrow.pops) > above:
-                return place[0], ins.offset
-            above += len(arrow.pushes) - len(arrow.pops)
-        return None
-
-
-def _is_return_address(code: Code, ours: Sequence[Place], theirs: Sequence[Place], n: int) -> bool:
-    calls = code.at(ours[n]).row.control is Control.CALL
-    return n > 0 and calls and ours[n][0] == ours[0][0] and theirs[n] == theirs[0] == ours[0]
-
-
-def _is_sunk_load(code: Code, ours: Sequence[Place], theirs: Sequence[Place], n: int) -> bool:
-    return n == 0 and Region.MEMORY in code.at(ours[0]).row.reads and theirs[0] == code.user(ours[0])
-
-
-EXPLAINED = (
-    Explained(
-        "trap at a return address",
-        "wasmtime takes every frame whose return address is the address of the trap for the one that trapped, so where "
-        "the code after a call is the trap, the frames of a recursion that wait there are shown at the trap",
-        _is_return_address,
-    ),
-    Explained(
-        "load sunk into its user",
-        "wasmtime makes a load a part of the one instruction that uses it, also without optimising, and shows its trap "
-        "there",
-        _is_sunk_load,
-    ),
-)
 
 
 class Verdict(NamedTuple):
@@ -197,24 +129,9 @@ def _compare_stops(sessions: list[list[Stop]], code: Code, counts: Counter[str])
             counts["values"] += len(known) + len(a.operands)
         if kind == "trap":
             places, shown = ([(f.funcidx, f.offset) for f in s.frames[:TRACED]] for s in (stop, trace))
-            found = _explain(code, places, shown, counts)
+            found = explain("wasmtime", code, places, shown, counts)
             if found is not None:
                 return f"stop {n} ({stop.cause}): {found}"
-    return None
-
-
-def _explain(code: Code, ours: list[Place], theirs: list[Place], counts: Counter[str]) -> str | None:
-    """Return how two backtraces differ, if nothing explains it."""
-    if len(ours) != len(theirs):
-        return f"the frames are {ours}, wasmtime shows {theirs}"
-    reasons = set()
-    for n in range(len(ours)):
-        if ours[n] != theirs[n]:
-            reason = next((e.name for e in EXPLAINED if e.fits(code, ours, theirs, n)), None)
-            if reason is None:
-                return f"the frames are {ours}, wasmtime shows {theirs}"
-            reasons.add(reason)
-    counts.update(reasons)
     return None
 
 
@@ -232,31 +149,48 @@ def run_chunk(seed: int, start: int, end: int) -> tuple[Counter[str], list[tuple
     return counts, found
 
 
+def _show(args: argparse.Namespace) -> None:
+    """Print one program and its verdict."""
+    if args.oracle:
+        with connect(args.oracle) as oracle:
+            plan = program_for(oracle, args.seed, args.only)
+            verdict: Any = judge_backtraces(plan, oracle)
+    else:
+        plan = program(args.seed, args.only)
+        verdict = judge(plan, _twin_variant(args.only))
+    print(print_module(decode(plan.modules[INSTANCE], EXECUTED)), verdict, sep="\n")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--programs", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--oracle", metavar="ID", help="an engine that shows backtraces, in place of wasmtime")
     parser.add_argument("--only", type=int, metavar="I", help="show one program and its verdict")
     args = parser.parse_args()
+    if args.oracle and (lack := lack_of(args.oracle)):
+        parser.error(lack)
     if args.only is not None:
-        plan = program(args.seed, args.only)
-        print(print_module(decode(plan.modules[INSTANCE], EXECUTED)), judge(plan, _twin_variant(args.only)), sep="\n")
+        _show(args)
         return 0
     counts: Counter[str] = Counter()
     found: list[tuple[int, str]] = []
     starts = range(0, args.programs, CHUNK)
     ends = [min(start + CHUNK, args.programs) for start in starts]
+    chunk = partial(judge_range, args.oracle) if args.oracle else run_chunk
     with ProcessPoolExecutor(args.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-        for some, differences in pool.map(run_chunk, [args.seed] * len(ends), starts, ends):
+        for some, differences in pool.map(chunk, [args.seed] * len(ends), starts, ends):
             deepest = max(counts["deepest"], some["deepest"])
             counts += some
             counts["deepest"] = deepest
             found += differences
+    command = f"python -m ci.gates.debugging {f'--oracle {args.oracle} ' * bool(args.oracle)}--seed {args.seed} --only"
     for i, what in found[:20]:
-        print(f"  {i}: {what[:600]}  (python -m ci.gates.debugging --seed {args.seed} --only {i})")
+        print(f"  {i}: {what[:600]}  ({command} {i})")
     print(f"debugging: {', '.join(f'{n:,} {what}' for what, n in counts.items())}; {len(found)} differences")
-    return 1 if found or not counts["trap stops"] or not counts["host stops"] else 0
+    seen = counts["trap stops"] and (args.oracle or counts["host stops"])
+    return 1 if found or not seen else 0
 
 
 if __name__ == "__main__":

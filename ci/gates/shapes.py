@@ -37,7 +37,7 @@ from oracles.plan import HOST, HostFunc, Plan, Step
 from oracles.plan import Limits as PlanLimits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Sequence
 
     from engine.types import ValType
     from generators.source import Source
@@ -73,16 +73,27 @@ class _Func(NamedTuple):
     type: FuncType
 
 
-def shape(source: Source) -> Plan:
-    """Return the program that the choices of ``source`` describe."""
-    return _Program(source).plan()
+def shape(
+    source: Source, features: Collection[str] = FEATURES, without: Collection[str] = (), *, only_null: bool = False
+) -> Plan:
+    """Return the program that the choices of ``source`` describe, of no more than these features.
+
+    ``without`` are instructions to do without; ``only_null`` says that the host gives no other references.
+    """
+    program = _Program(source, [name for name in FEATURES if name in features], without)
+    program.references = (None,) if only_null else (None, 1)
+    return program.plan()
 
 
 class _Program:
     """One module and the steps that run it."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, features: Sequence[str], without: Collection[str]) -> None:
         self.source = source
+        self.features = tuple(features)
+        self.tags = _TAGS if "exceptions" in features else ()
+        self.references: tuple[int | None, ...] = (None,)  # that the host gives
+        self.operators = [row for row in _OPERATORS if row.name not in without]
         first = len(_HOSTS)
         self.funcs = [_Func(x, t) for x, t in enumerate(_HOSTS)]
         results = self.types(2)
@@ -91,7 +102,7 @@ class _Program:
                 results = self.types(2)
             self.funcs.append(_Func(x, FuncType(self.types(3), results)))
         self.functypes: list[FuncType] = []
-        for functype in (*(f.type for f in self.funcs), *(FuncType(tag, ()) for tag in _TAGS)):
+        for functype in (*(f.type for f in self.funcs), *(FuncType(tag, ()) for tag in self.tags)):
             self.typeidx(functype)
 
     def types(self, most: int) -> tuple[ValType, ...]:
@@ -113,7 +124,7 @@ class _Program:
             steps.append(Step("call", {"instance": "m", "export": f"f{f.x}", "args": self.arguments(f)}))
         hosts = {f"h{x}": self.host(t, own) for x, t in enumerate(_HOSTS)}
         limits = PlanLimits(memory_pages=16, table_elements=1000)
-        return Plan(tuple(steps), {"m": encode(self.module())}, hosts=hosts, features=FEATURES, limits=limits)
+        return Plan(tuple(steps), {"m": encode(self.module())}, hosts=hosts, features=self.features, limits=limits)
 
     def host(self, functype: FuncType, own: list[_Func]) -> HostFunc:
         source = self.source
@@ -124,7 +135,7 @@ class _Program:
             actions.append(("call", "m", f"f{f.x}", self.arguments(f)))
         elif how == 6:
             actions.append(("trap", "stop", source.between(1, 4)))
-        elif how == 7:
+        elif how == 7 and self.tags:
             actions.append(("throw", "m", "e0", [], source.between(1, 4)))
         return HostFunc(tuple(map(str, functype.params)), tuple(map(str, functype.results)), tuple(actions))
 
@@ -132,7 +143,7 @@ class _Program:
         out: list[Value] = []
         for t in f.type.params:
             if isinstance(t, RefType):
-                out.append((str(t), self.source.choose((None, 1)) if t is EXTERNREF else None))
+                out.append((str(t), self.source.choose(self.references) if t is EXTERNREF else None))
             else:
                 out.append((str(t), f"{self.bits(t):0{t.bits // 4}x}"))
         return out
@@ -148,9 +159,9 @@ class _Program:
         own = self.funcs[len(_HOSTS) :]
         codes = tuple(_Body(self, f).code() for f in own)
         exports = [Export(f"f{f.x}", "func", f.x) for f in own]
-        exports += [Export("work", "global", 0), *(Export(f"e{x}", "tag", x) for x in range(len(_TAGS)))]
+        exports += [Export("work", "global", 0), *(Export(f"e{x}", "tag", x) for x in range(len(self.tags)))]
         elems = [(ref_func(self.source.choose(self.funcs).x), END) for _ in range(6)]
-        tags = tuple(TagType(self.typeidx(FuncType(tag, ()))) for tag in _TAGS)
+        tags = tuple(TagType(self.typeidx(FuncType(tag, ()))) for tag in self.tags)
         return Module(
             types=tuple(RecType((SubType(True, (), t),)) for t in self.functypes),
             imports=tuple(Import("host", f"h{x}", FuncImport(self.typeidx(t))) for x, t in enumerate(_HOSTS)),
@@ -182,10 +193,12 @@ class _Body:
         self.base = 0
         self.depth = 0
         self.left = 40  # steps
+        tails, throws = (int(name in program.features) for name in ("tail-call", "exceptions"))
         self.steps: list[tuple[int, Callable[[], None]]] = [
             (6, self.push_any), (8, self.operator), (3, self.access), (4, self.set_local), (8, self.call),
-            (4, self.call_indirect), (2, self.tail_call), (3, self.unreachable), (2, self.throw), (4, self.block),
-            (3, self.if_), (3, self.loop), (3, self.branch_table), (4, self.try_table), (2, self.drop),
+            (4, self.call_indirect), (2 * tails, self.tail_call), (3, self.unreachable), (2 * throws, self.throw),
+            (4, self.block), (3, self.if_), (3, self.loop), (3, self.branch_table), (4 * throws, self.try_table),
+            (2, self.drop),
         ]  # fmt: skip
 
     def code(self) -> Code:
@@ -268,7 +281,7 @@ class _Body:
     # steps
 
     def operator(self) -> None:
-        row = self.source.choose(_OPERATORS)
+        row = self.source.choose(self.program.operators)
         imms = tuple(0 for _ in row.imms)
         arrow = row.arrow(None, imms)
         self.need(arrow.pops)

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from ci.gates import stops
-from ci.gates.debugging import EXPLAINED, judge, program, run_chunk
+from ci.gates.debugging import judge, program, run_chunk
+from ci.gates.places import EXPLAINED
 from ci.gates.shapes import FEATURES
 from ci.gates.stops import CursorSession, twinned
 from ci.gates.twins import MEMORY, twin_of
