@@ -2,8 +2,9 @@
 
 An entry names one engine, a bounded range of its versions, the rules and what the difference looks like, gives its
 reason, and says in how many of 1,000 cases it may come up (``count``).  It never loosens a comparison: a divergence is
-found first and looked up after.  An entry that is too broad (no upper version, a wildcard, neither rows nor outcome) is
-refused when the file is read; one that matches more often than its count makes the campaign fail at its end.
+found first and looked up after.  An entry that is too broad (no upper version, a wildcard, neither rows nor outcome nor
+condition) is refused when the file is read; one that matches more often than its count makes the campaign fail at its
+end.
 
     format = 1
 
@@ -15,6 +16,7 @@ refused when the file is read; one that matches more often than its count makes 
     rows = ["i32.trunc_f32_s"]                    # the case must have one of these instructions
     operand = "v128"                              # and one of them an operand of this type; for select, say
     outcome = ["trapped: integer overflow", "trapped: invalid conversion to integer"]    # reference (or a list), engine
+    when = "functions left over an image"         # and this must have happened before; conditions.py has them by name
     reason = "one sentence, at least, on why this is theirs and known"
     count = 2
 """
@@ -33,6 +35,7 @@ from engine.instructions import TABLE
 from engine.types import Arrow
 from engine.validation import validate
 from harness.compare import RULES
+from harness.conditions import CONDITIONS
 from oracles.plan import WIDTHS
 
 if TYPE_CHECKING:
@@ -45,7 +48,7 @@ __all__ = ["Divergence", "Registry", "RegistryError", "load", "parse"]
 
 MAX_BYTES = 1 << 20
 MAX_ROWS = 16
-_FIELDS = {"id", "engine", "versions", "rule", "rows", "operand", "outcome", "reason", "count"}
+_FIELDS = {"id", "engine", "versions", "rule", "rows", "operand", "outcome", "when", "reason", "count"}
 _VERSIONS = re.compile(r">=(\d+(?:\.\d+)*),(<=?)(\d+(?:\.\d+)*)\Z")
 
 
@@ -66,6 +69,7 @@ class Divergence:
     rows: frozenset[str]
     operand: str
     outcome: tuple[frozenset[str], str] | None
+    when: str
     reason: str
     count: int
 
@@ -77,7 +81,9 @@ class Divergence:
         sides = ((left, seen[::-1]), (right, seen))
         if not any(self.names(side) and self._fits(*classes) for side, classes in sides):
             return False
-        return not self.rows or bool(self.rows & _rows_of(plan, self.operand))
+        if self.rows and not self.rows & _rows_of(plan, self.operand):
+            return False
+        return not self.when or CONDITIONS[self.when](plan, left, right, verdict)
 
     def _fits(self, reference: str, engine: str) -> bool:
         return self.outcome is None or (reference in self.outcome[0] and engine == self.outcome[1])
@@ -172,7 +178,8 @@ def _entry(data: Any) -> Divergence:
     low, closed, high = bounds.groups()
     return Divergence(
         data["id"], data["engine"], _numbers(low), _numbers(high), closed == "<=", _rules(data, refuse),
-        _rows(data, refuse), _operand(data, refuse), _outcome(data, refuse), data["reason"], data["count"],
+        _rows(data, refuse), _operand(data, refuse), _outcome(data, refuse), _when(data, refuse), data["reason"],
+        data["count"],
     )  # fmt: skip
 
 
@@ -192,6 +199,13 @@ def _operand(data: dict[str, Any], refuse: Any) -> str:
     return str(operand)
 
 
+def _when(data: dict[str, Any], refuse: Any) -> str:
+    when = data.get("when", "")
+    if "when" in data and when not in CONDITIONS:
+        raise refuse(f"when is one of {', '.join(CONDITIONS)}")
+    return str(when)
+
+
 def _rows(data: dict[str, Any], refuse: Any) -> frozenset[str]:
     rows = data.get("rows", [])
     if not isinstance(rows, list) or not all(isinstance(r, str) for r in rows):
@@ -199,8 +213,8 @@ def _rows(data: dict[str, Any], refuse: Any) -> frozenset[str]:
     for row in rows:
         if row not in TABLE.by_name:
             raise refuse(f"{row!r} is no instruction")
-    if len(rows) > MAX_ROWS or (not rows and "outcome" not in data):
-        raise refuse(f"over-broad, give an outcome or up to {MAX_ROWS} rows")
+    if len(rows) > MAX_ROWS or (not rows and not {"outcome", "when"} & set(data)):
+        raise refuse(f"over-broad, give an outcome, a condition or up to {MAX_ROWS} rows")
     return frozenset(rows)
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from engine.module import Elem, Expr, In, Module
     from engine.validation.context import Context
 
-__all__ = ["Act", "Startup", "StartupFunctions", "Step"]
+__all__ = ["Act", "Startup", "StartupFunctions", "Step", "image_sizes"]
 
 MAX_IMAGE = 1 << 20  # elements of a table that are laid out ahead
 DENSE = 16 << 20  # bytes: the image of a memory may be this large however little of it is data
@@ -245,6 +245,11 @@ def _not_laid_out(module: Module, context: Context, filled: dict[int, Expr]) -> 
         if not is_laid_out:
             return active[i:]
     return []
+
+
+def image_sizes(module: Module, context: Context) -> list[int]:
+    """Return the sizes in bytes of the images that memories of a module have, none where data need be copied."""
+    return _images(module, context)[1]
 
 
 def _images(module: Module, context: Context) -> tuple[list[tuple[int, Active]], list[int]]:

@@ -206,7 +206,7 @@ class Against:
         left, right = sides
         oracles = (left.oracle, right.oracle)
         text = signature(*oracles, verdict)
-        known = self.setting.registry.explain(whole.excerpt(verdict.step), left, right, verdict)
+        known = self.setting.registry.explain(whole.excerpt(verdict.step), _silent(left), _silent(right), verdict)
         place = ""
         if known is None and self.setting.out is not None and left.oracle != right.oracle:
             place = self._save(result, whole, verdict, text)
@@ -261,6 +261,11 @@ def _count(result: Compared, whole: Watched, run: Run, settled: Settled, name: s
 def _shows_state(run: Run, i: int) -> bool:
     """Return whether both sides showed an instance in step ``i``."""
     return all((side.records[i].data or {}).get("instances") for side in run.sides)
+
+
+def _silent(side: Side) -> Side:
+    """Return a side without its records, which are not those of an excerpt."""
+    return replace(side, records=())
 
 
 def _features(folder: str, common: set[str]) -> tuple[str, ...]:

@@ -108,6 +108,7 @@ def test_an_instruction_may_be_known_for_one_type_of_operand(body, operand, has)
         ({"operand": '"i33"', "rows": '["select"]'}, "operand"),
         ({"operand": '"i32"'}, "one of rows"),
         ({"command": '"rm"'}, "unknown field"),
+        ({"when": '"it rains"'}, "when is one of"),
         ({"reason": None}, "missing"),
         ({"reason": '"flaky"'}, "sentence"),
         ({"outcome": None}, "over-broad"),

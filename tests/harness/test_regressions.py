@@ -47,7 +47,10 @@ def test_wasmtime_agrees_with_us_unless_the_entry_is_its_own(place):
             finding.rule, finding.step, finding.what, finding.left, finding.right, left_class=ours, right_class=theirs
         )
     ids = case.oracles
-    left, right = (Side(i, (), OracleId.parse(i).name, case.provenance["versions"][i]) for i in ids)
+    records = [side.records if is_own else () for side in run.sides]
+    left, right = (
+        Side(i, r, OracleId.parse(i).name, case.provenance["versions"][i]) for i, r in zip(ids, records, strict=True)
+    )
     entry = load(baselines() / "divergences.toml").explain(case.plan, left, right, differ)
     assert entry is not None
     assert entry.id == place.name
