@@ -2,7 +2,7 @@
 
 Every plant of ``harness.planted`` and ``harness.planted_models`` runs beside the reference engine on the same cases
 from a fixed seed until each was met once; the first finding of each is saved, reduced, loaded again and reproduced.
-Wrong counts and wrong resumes are found by the checks of fuel and of slices, beside a reference that counts like
+Wrong counts, resumes and restores are found by the checks of fuel and of slices, beside a reference that counts like
 wasmtime.  The exit status is 1 if a bug is not found within ``--cases``, a finding does not reproduce, or the median
 size is above ``--median`` instructions.
 """
@@ -22,7 +22,7 @@ from harness.case import load_case, save_case
 from harness.cases import Examiner
 from harness.checks import ALL_CHECKS, checks_of
 from harness.planted import PLANTED
-from harness.planted_models import WRONG_COUNTS, WRONG_RESUMES
+from harness.planted_models import WRONG_COUNTS, WRONG_RESTORES, WRONG_RESUMES
 from harness.reduce.check import Check
 from harness.reduce.shrink import Reduced, reduce_case
 from harness.runner import Runner
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 MODEL = "fuel=wasmtime-50"
-WRONG = {name: wrong.wrong for name, wrong in (WRONG_COUNTS | WRONG_RESUMES).items()}  # found by checks of fuel
+WRONG = {name: w.wrong for name, w in (WRONG_COUNTS | WRONG_RESUMES | WRONG_RESTORES).items()}  # by checks of fuel
 ALL = {name: planted.wrong for name, planted in PLANTED.items()} | WRONG
 
 
@@ -54,9 +54,13 @@ def find(names: Iterable[str], seed: int, cases: int, profile: str) -> dict[str,
     """Return the first finding of each bug, by name, and the index of its case."""
     names = list(names)
     values = {f"reference:plant={name}": name for name in names if name not in WRONG}
-    models = {f"reference:plant={name}+{MODEL}": name for name in names if name in WRONG}
+    models = {f"reference:{_restored(name)}plant={name}+{MODEL}": name for name in names if name in WRONG}
     found = _find("reference", values, seed, cases, profile, checks_of("results,state"))
     return found | _find(f"reference:{MODEL}", models, seed, cases, profile, ALL_CHECKS)
+
+
+def _restored(name: str) -> str:
+    return "restored+" if name in WRONG_RESTORES else ""
 
 
 def _find(

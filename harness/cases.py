@@ -140,7 +140,7 @@ class Examiner:
         descriptions = runner.descriptions()
         self.profile = fitted or fit_profile(PRESETS[profile], descriptions)
         described = {o.id: d for o, d in zip(runner.oracles, descriptions, strict=True)}
-        self.course = Course(described, checks)
+        self.course = Course(described, checks, runner.aside[0].id if runner.aside else None)
         self.versions = {
             "wfuzz": __version__,
             "python": platform.python_version(),

@@ -1,8 +1,9 @@
-"""Planted mistakes of counting and of resuming: what the checks of fuel and of slices must find.
+"""Planted mistakes of counting, of resuming and of restoring: what the checks of fuel and of slices must find.
 
 A wrong count is a change of a fuel model: it keeps the model's name, as an engine would that counts wrongly.  A wrong
 resume is a session that does damage where a call pauses.  They run as ``reference:plant=NAME+fuel=MODEL`` beside
-``reference:fuel=MODEL``.
+``reference:fuel=MODEL``.  A wrong restore is a right one of a snapshot that was spoiled, so it runs as
+``reference:restored+plant=NAME+fuel=MODEL``.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from engine.execution.fuel import FuelModel, Refund, Start
-from oracles.adapters.reference import FUEL_PLANTS, SESSION_PLANTS, ReferenceSession
+from oracles.adapters.reference import FUEL_PLANTS, RESTORE_PLANTS, SESSION_PLANTS, ReferenceSession
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -21,12 +22,12 @@ if TYPE_CHECKING:
     from oracles.adapter import Answer
     from oracles.plan import Step, Value
 
-__all__ = ["WRONG_COUNTS", "WRONG_RESUMES", "Wrong"]
+__all__ = ["WRONG_COUNTS", "WRONG_RESTORES", "WRONG_RESUMES", "Wrong"]
 
 
 @dataclass(frozen=True, slots=True)
 class Wrong:
-    """One mistake: what is wrong, and the model or session that is so."""
+    """One mistake: what is wrong, and the model, session or spoiler of snapshots that is so."""
 
     name: str
     wrong: str
@@ -126,6 +127,27 @@ class StaleMemory(ReferenceSession):
         self.earlier = now
 
 
+# restoring
+
+
+def undropped(snapshot: dict[str, Any]) -> None:
+    for instance in snapshot["store"]["instances"]:
+        instance["datas"] = [True] * len(instance["datas"])
+
+
+def lost_global(snapshot: dict[str, Any]) -> None:
+    for global_ in reversed(snapshot["store"]["globals"]):
+        if global_["mutable"] and isinstance(global_["type"], str):
+            global_["value"] = "0" * len(global_["value"])
+            return
+
+
+def unpaid(snapshot: dict[str, Any]) -> None:
+    for call in snapshot["calls"].values():
+        if "paid" in call:
+            call["paid"] = 0
+
+
 def _named(*wrong: Wrong) -> dict[str, Wrong]:
     return {w.name: w for w in wrong}
 
@@ -143,9 +165,15 @@ WRONG_RESUMES: dict[str, Wrong] = _named(
     Wrong("host-twice", "a suspended host call is repeated", HostTwice),
     Wrong("stale-memory", "a call goes on with the memory of the pause before", StaleMemory),
 )
+WRONG_RESTORES: dict[str, Wrong] = _named(
+    Wrong("undropped", "data segments that were dropped are there again", undropped),
+    Wrong("lost-global", "the last global is zero again", lost_global),
+    Wrong("unpaid", "what was charged at a pause is charged again", unpaid),
+)
 
 _models: dict[str, Callable[[FuelModel], FuelModel]] = {
     w.name: w.plant for w in WRONG_COUNTS.values() if not isinstance(w.plant, type)
 }
 FUEL_PLANTS.update(_models)
+RESTORE_PLANTS.update({w.name: w.plant for w in WRONG_RESTORES.values()})
 SESSION_PLANTS.update({w.name: w.plant for w in (WRONG_COUNTS | WRONG_RESUMES).values() if isinstance(w.plant, type)})

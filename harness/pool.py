@@ -17,6 +17,7 @@ from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any, Protocol
 
 from harness.cases import CaseResult, Examiner, Examiners
+from harness.checks.resume import restored
 from harness.runner import Runner
 from oracles.adapter import Unavailable
 
@@ -50,8 +51,15 @@ class Setup:
 
     def examiners(self, connected: Callable[[str], OracleLike] | None = None) -> Examiners:
         """Return examiners with fresh oracles, or with those that ``connected`` gives; the caller closes them."""
-        runners = [Runner([(connected or _oracle)(o) for o in bench], self.registry) for bench in self.benches]
+        runners = [
+            Runner([(connected or _oracle)(o) for o in bench], self.registry, self._aside(bench[0]))
+            for bench in self.benches
+        ]
         return Examiners([Examiner(r, self.seed, self.profile, self.fitted, self.checks) for r in runners])
+
+    def _aside(self, reference: str) -> list[OracleLike]:
+        """Return the reference that is restored all the time, if plans run in slices."""
+        return [_oracle(restored(reference))] if "resume" in self.checks else []
 
 
 def _oracle(oracle_id: str) -> OracleLike:

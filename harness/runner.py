@@ -21,7 +21,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from harness.checks.resume import forgets, is_sliced, kept, settled
+from harness.checks.resume import forgets, is_restored, is_sliced, kept, settled
 from harness.checks.resume import straight as without_slices
 from harness.compare import Comparison, Differ, Side, canonical, compare, outcome_class
 from harness.divergences import Registry
@@ -119,12 +119,17 @@ class Pending:
 class Runner:
     """Runs plans on oracles that it owns from now on; a context manager that ends their workers."""
 
-    def __init__(self, oracles: Sequence[OracleLike], registry: Registry | None = None) -> None:
-        if len({o.id for o in oracles}) != len(oracles):
+    def __init__(
+        self, oracles: Sequence[OracleLike], registry: Registry | None = None, aside: Sequence[OracleLike] = ()
+    ) -> None:
+        """Take the oracles of every plan, and others ``aside`` that run what is meant for them and start with that."""
+        self._all = [*oracles, *aside]
+        if len({o.id for o in self._all}) != len(self._all):
             raise ValueError("an oracle is there twice")
         self.oracles = list(oracles)
+        self.aside = list(aside)
         self.registry = registry or Registry()
-        self._threads = [ThreadPoolExecutor(1, thread_name_prefix=o.id) for o in oracles]
+        self._threads = [ThreadPoolExecutor(1, thread_name_prefix=o.id) for o in self._all]
 
     def __enter__(self) -> Self:
         return self
@@ -134,13 +139,13 @@ class Runner:
 
     def close(self) -> None:
         """End every worker at once, whatever it is doing, then the threads."""
-        for thread, oracle in zip(self._threads, self.oracles, strict=True):
+        for thread, oracle in zip(self._threads, self._all, strict=True):
             thread.shutdown(wait=False, cancel_futures=True)
             pid = getattr(oracle, "pid", None)
             if pid is not None:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)  # what waits for it returns
-        for thread, oracle in zip(self._threads, self.oracles, strict=True):
+        for thread, oracle in zip(self._threads, self._all, strict=True):
             thread.shutdown()
             oracle.close()
 
@@ -148,12 +153,13 @@ class Runner:
         """Do without an oracle from now on."""
         n = next(n for n, o in enumerate(self.oracles) if o.id == oracle_id)
         thread, oracle = self._threads.pop(n), self.oracles.pop(n)
+        del self._all[n]
         thread.submit(oracle.close).result()
         thread.shutdown()
 
     def descriptions(self) -> list[Any]:
         """Return every oracle's description, starting the workers at the same time; Unavailable passes through."""
-        futures = [t.submit(_describe, o) for t, o in zip(self._threads, self.oracles, strict=True)]
+        futures = [t.submit(_describe, o) for t, o in zip(self._threads, self.oracles, strict=False)]
         return [f.result() for f in futures]
 
     def submit(self, plan: Plan, only: Collection[str] | None = None, deadline_s: float | None = None) -> Pending:
@@ -162,8 +168,8 @@ class Runner:
         Whatever passes a deadline for its steps is not run again.
         """
         pending = Pending(plan, deadline_s)
-        for n, (thread, oracle) in enumerate(zip(self._threads, self.oracles, strict=True)):
-            if only is None or oracle.id in only:
+        for n, (thread, oracle) in enumerate(zip(self._threads, self._all, strict=True)):
+            if n < len(self.oracles) if only is None else oracle.id in only:
                 pending.futures[n] = thread.submit(oracle.run, plan, deadline_s=deadline_s)
         return pending
 
@@ -174,7 +180,7 @@ class Runner:
         for n, records in answers.items():
             if records and isinstance(records[-1].outcome, TimedOut) and pending.deadline_s is None:
                 answers[n] = self._again(n, plan)
-        return Run(plan, tuple(side_of(self.oracles[n], records) for n, records in answers.items()))
+        return Run(plan, tuple(side_of(self._all[n], records) for n, records in answers.items()))
 
     def run(self, plan: Plan, only: Collection[str] | None = None, deadline_s: float | None = None) -> Run:
         """Return what a plan does on every oracle, or on those with these ids (see :meth:`submit`)."""
@@ -182,7 +188,7 @@ class Runner:
 
     def _again(self, n: int, plan: Plan) -> list[Record]:
         limits = replace(plan.limits, step_ms=plan.limits.step_ms * RETRY_FACTOR)
-        return self._threads[n].submit(self.oracles[n].run, replace(plan, limits=limits)).result()
+        return self._threads[n].submit(self._all[n].run, replace(plan, limits=limits)).result()
 
     def judge(self, run: Run) -> list[Judgement]:
         """Return the verdict on each oracle after the first."""
@@ -194,6 +200,9 @@ class Runner:
         verdict = comparison.verdict
         if not isinstance(verdict, Differ):
             return Judgement(right.oracle, comparison)
+        if is_restored(right.oracle):
+            verdict = replace(verdict, rule="R9")
+            comparison = replace(comparison, verdict=verdict)
         known = self.registry.explain(plan, left, right, verdict)
         return Judgement(right.oracle, comparison, signature(left.oracle, right.oracle, verdict), known)
 

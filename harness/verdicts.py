@@ -27,7 +27,8 @@ RULES: dict[str, str] = {
     "R6": "a run that meets a limit is a prefix of the other",
     "R7": "the first divergence in the order of events names the finding",
     "R8": "engines that count by one model have the same fuel left and run out of it at the same point",
-    "R9": "a run in slices pauses at the same points with the same state, and comes to what the straight run comes to",
+    "R9": "a run in slices pauses at the same points with the same state, and comes to what the straight run comes to; "
+    "that a store is saved and restored changes nothing",
     "R10": "both engines accept a module or neither does",
     "R12": "an engine agrees with itself",
     "R13": "each lane of a relaxed instruction's result is one that the specification allows",

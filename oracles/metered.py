@@ -77,7 +77,11 @@ class MeteredSession(Session):
         if self.intervals:
             self.pauses, self.paused = [], 0
             self.set_interval(self.intervals[0])
-        outcome, data = self.dispatch(step)
+        return self.told(self.dispatch(step))
+
+    def told(self, answer: Answer) -> Answer:
+        """Return the answer to a call or an instantiation with what was seen beside it."""
+        outcome, data = answer
         more: dict[str, Any] = {"fuel": self.fuel()} if self.is_set else {}
         if self.intervals:
             more |= {"pauses": self.pauses, "paused": self.paused}

@@ -28,6 +28,7 @@ __all__ = ["Course", "Trial"]
 
 METERED = 50  # percent of the cases
 RESUMED = 30  # percent of the metered cases
+RESTORED = 6  # percent of those in slices: one costs as much as a dozen others
 EXHAUSTED = 30
 
 
@@ -41,10 +42,14 @@ class Trial:
 
 
 class Course:
-    """The checks that are on for the oracles of a bench, given with their descriptions, the reference first."""
+    """The checks that are on for the oracles of a bench, given with their descriptions, the reference first.
 
-    def __init__(self, descriptions: Mapping[str, Any], checks: frozenset[str]) -> None:
+    ``restored`` is the id of the same reference that is restored all the time, if it can be had.
+    """
+
+    def __init__(self, descriptions: Mapping[str, Any], checks: frozenset[str], restored: str | None = None) -> None:
         self.checks = checks
+        self.restored = restored
         (self.reference, of_reference), *engines = descriptions.items()
         self.off = {oracle: reasons_off(of_reference, d, checks) for oracle, d in engines}
         self.counts = Counter(
@@ -76,6 +81,8 @@ class Course:
         if resumed and (oracles := [o for o in self.on("resume") if o not in parted]):
             plan = resume.derive(run.plan, choices)
             sliced = yield Trial("resume", plan, (self.reference, *oracles))
+            if choices.chance(RESTORED) and self.restored is not None and not sliced.is_timed_out:
+                yield Trial("restored", plan, (self.reference, self.restored))
             if resume.steps_through(plan):
                 records = [record for _, record in resume.kept(plan, sliced.sides[0].records)]
                 checked = exhaustion.points(run.plan, records)

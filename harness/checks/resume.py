@@ -1,7 +1,8 @@
 """The check of resuming: the plan in slices of fuel, with host functions that suspend.
 
 What is compared is each pause (R9: its cause, the fuel and a digest of the state) and, on the reference engine alone,
-that a run in slices comes to what the straight run does.  An interval of 1 pauses at every check point.
+that a run in slices comes to what the straight run does.  An interval of 1 pauses at every check point.  Some plans in
+slices also run on the reference engine that is *restored* at every pause, in another process: nothing may change.
 
 One thing slicing does change, by the models themselves: where a trap gives back what was spent since the engine last
 saved its counter, a pause is such a point, so that after it a trap gives back less (:func:`settled`).  Nothing is said
@@ -25,11 +26,15 @@ if TYPE_CHECKING:
     from generators.source import Source
     from oracles.outcome import Record
 
-__all__ = ["EVERY", "derive", "forgets", "is_sliced", "kept", "settled", "steps_through", "straight"]
+__all__ = [
+    "EVERY", "derive", "forgets", "is_restored", "is_sliced", "kept", "restored", "settled", "steps_through",
+    "straight",
+]  # fmt: skip
 
 EVERY = (1,)  # intervals that pause at every check point
 _SIZES = (3, 10, 40, 200, 1000)
 _MOST_SUSPENSIONS = 3
+_RESTORED = "restored"  # the part of an oracle's variant that says so
 
 
 def derive(plan: Plan, choices: Source, *, at_every: bool | None = None) -> Plan:
@@ -59,6 +64,17 @@ def is_sliced(plan: Plan) -> bool:
 def steps_through(plan: Plan) -> bool:
     """Return whether the plan pauses at every check point, throughout."""
     return [tuple(s["intervals"]) for s in plan.steps if s.kind == "yield_schedule"] == [EVERY]
+
+
+def restored(reference: str) -> str:
+    """Return the id of a reference engine that is restored all the time, by the id of one that is not."""
+    base, _, variant = reference.partition(":")
+    return f"{base}:{_RESTORED}" + (f"+{variant}" if variant else "")
+
+
+def is_restored(oracle: str) -> bool:
+    """Return whether an oracle is one of those, so that no difference is one between engines."""
+    return _RESTORED in oracle.partition(":")[2].split("+")
 
 
 def forgets(fuel_model: str) -> bool:

@@ -2,7 +2,8 @@
 
 An exception that is not one of the engine's own says that the engine is broken, so nothing here catches it: it ends the
 worker and becomes ``Crashed``.  The variant ``plant=NAME`` runs a build with a planted bug out of ``PLANTS``,
-``fuel=wasmtime-50`` counts by that model instead of by the instruction; ``plant=NAME+fuel=MODEL`` is both.
+``fuel=wasmtime-50`` counts by that model instead of by the instruction; ``plant=NAME+fuel=MODEL`` is both.  With
+``restored`` among them stores are saved and restored all the time (``reference_restored.py``).
 """
 
 from __future__ import annotations
@@ -54,12 +55,17 @@ if TYPE_CHECKING:
     from oracles.outcome import Outcome
     from oracles.plan import Plan, Step, Value
 
-__all__ = ["FUEL_PLANTS", "PLANTS", "SESSION_PLANTS", "ReferenceAdapter", "ReferenceSession", "adapter", "outcome_of"]
+__all__ = [
+    "FUEL_PLANTS", "PLANTS", "RESTORED", "RESTORE_PLANTS", "SESSION_PLANTS", "ReferenceAdapter", "ReferenceSession",
+    "adapter", "outcome_of",
+]  # fmt: skip
 
 COUNT = unit_model(None)  # fuel spent is instructions executed
 PLANTS: dict[str, Callable[[], Build]] = {}  # filled by importing PLANTED_BY, on the first use of a plant
 FUEL_PLANTS: dict[str, Callable[[FuelModel], FuelModel]] = {}  # mistakes of counting, likewise
 SESSION_PLANTS: dict[str, type[ReferenceSession]] = {}  # mistakes of resuming, likewise
+RESTORE_PLANTS: dict[str, Callable[[dict[str, Any]], None]] = {}  # of restoring: what is done to a snapshot before
+RESTORED = "restored"  # the part of a variant that says so
 PLANTED_BY = "harness.planted"  # by name only: oracles do not depend on the harness
 
 _RESOURCES = {
@@ -114,14 +120,16 @@ class ReferenceSession(CallSession):
         self.modules: dict[bytes, Module] = {}
         self.tags = Numbering()
         self.thrown: UncaughtException | None = None  # what the latest call to end with an exception threw
+        self.before = 0  # the fuel that there was when the step began
 
     def dispatch(self, step: Step) -> Answer:
         """Answer a step; what calls and instantiations spent is ``executed`` in the data: by default, instructions."""
         if self.nesting or step.kind not in ("call", "instantiate"):
             return self._dispatch(step)
-        before = self.store.fuel_left or 0
+        if self.rest is None:
+            self.before = self.store.fuel_left or 0
         outcome, data = self._dispatch(step)
-        return outcome, {**(data or {}), "executed": before - (self.store.fuel_left or 0)}
+        return outcome, {**(data or {}), "executed": self.before - (self.store.fuel_left or 0)}
 
     def _dispatch(self, step: Step) -> Answer:
         try:
@@ -203,7 +211,9 @@ class ReferenceSession(CallSession):
 
 
 class ReferenceAdapter:
-    """The reference engine with one build and one way to count."""
+    """The reference engine with one build and one way to count; ``restores`` says that its stores are restored."""
+
+    restores = False
 
     def __init__(self, variant: str = "") -> None:
         """Take the default build, or what ``plant=NAME`` and ``fuel=MODEL`` say, joined by ``+``.
@@ -213,6 +223,7 @@ class ReferenceAdapter:
         self.build: Build | None = None
         self.fuel_model = COUNT
         self.session = ReferenceSession
+        self.wrong_restore: Callable[[dict[str, Any]], None] | None = None
         recount = None
         for part in variant.split("+") if variant else ():
             kind, _, name = part.partition("=")
@@ -223,7 +234,10 @@ class ReferenceAdapter:
                 self.build = PLANTS[name]() if name in PLANTS else None
                 self.session = SESSION_PLANTS.get(name, ReferenceSession)
                 recount = FUEL_PLANTS.get(name)
-            else:
+                self.wrong_restore = RESTORE_PLANTS.get(name)
+                if self.wrong_restore is not None and not self.restores:
+                    raise Unavailable(f"{name!r} is a mistake of restoring: reference:{RESTORED}+plant={name}")
+            elif part != RESTORED or not self.restores:
                 raise Unavailable(f"the reference engine has no variant {variant!r}")
         if recount is not None:
             self.fuel_model = recount(self.fuel_model)
@@ -273,7 +287,7 @@ def _find_plant(name: str) -> None:
     """Make sure that a mistake of this name is known, or raise Unavailable."""
 
     def known() -> set[str]:
-        return {*PLANTS, *FUEL_PLANTS, *SESSION_PLANTS}
+        return {*PLANTS, *FUEL_PLANTS, *SESSION_PLANTS, *RESTORE_PLANTS}
 
     if name not in known():
         try:
@@ -286,4 +300,8 @@ def _find_plant(name: str) -> None:
 
 def adapter(variant: str) -> ReferenceAdapter:
     """Return the adapter of ``reference`` or ``reference:VARIANT``."""
+    if RESTORED in variant.split("+"):
+        from oracles.adapters.reference_restored import RestoredAdapter
+
+        return RestoredAdapter(variant)
     return ReferenceAdapter(variant)

@@ -15,6 +15,7 @@ from engine.execution.driver import Activation, place
 from engine.execution.instantiate import Instantiation, instantiate
 from engine.resume import Finished, HostTrap, Suspended, Yielded, call_resumable
 from engine.runtime.instance import FuncInst, HostFunc, ModuleInst
+from engine.snapshot import Host
 from engine.types import FuncType
 from oracles.adapter import Stop
 from oracles.adapters.reference_state import TYPES, StateSession
@@ -56,6 +57,7 @@ class CallSession(StateSession):
         super().__init__(plan, store)
         self.hosts: dict[str, HostFunc] = {}
         self.resumes = False  # the call of the plan is one that can go on after a HostPause
+        self.rest: Suspended | None = None  # what the step to come has to go on with
 
     def step_call(self, step: Step) -> Answer:
         func = self.export(step, FuncInst, HostFunc)
@@ -81,7 +83,12 @@ class CallSession(StateSession):
             done = call_resumable(self.store, func, *args)
             assert isinstance(done, Finished)
             return done.results
-        return self._to_the_end(Yielded(Activation(self.store, func, args, resumable=True)))
+        return self._to_the_end(self.take_rest() or Yielded(Activation(self.store, func, args, resumable=True)))
+
+    def take_rest(self) -> Suspended | None:
+        """Return what the step goes on with, None where it begins."""
+        rest, self.rest = self.rest, None
+        return rest
 
     def _to_the_end(self, stopped: Suspended) -> Sequence[Any]:
         """Return the results of a call, or the instance of an instantiation, and note the frames of a trap."""
@@ -98,6 +105,11 @@ class CallSession(StateSession):
             if isinstance(reached, Finished):
                 return reached.results
             stopped = self._paused(reached)
+            if not self.nesting:
+                self.stands_still(stopped)
+
+    def stands_still(self, stopped: Suspended) -> None:
+        """Take note of how the step of the plan is to go on, before it does."""
 
     def _paused(self, reached: Suspended) -> Suspended:
         """Look at a call that stands still, and return it as it is to go on; raise where it is not to."""
@@ -123,7 +135,7 @@ class CallSession(StateSession):
         if not (self.sliced or self.shown_frames):
             return instantiate(self.store, module, imports)
         try:
-            begun = Yielded(Instantiation(self.store, module, imports))
+            begun = self.take_rest() or Yielded(Instantiation(self.store, module, imports))
         except Trap as trap:
             self._begin_frames(trap)
             raise
@@ -157,30 +169,36 @@ class CallSession(StateSession):
             for t in (*host.params, *host.results):
                 if t not in TYPES:
                     raise Stop(Unsupported(f"type {t}"))
-            functype = FuncType(tuple(TYPES[t] for t in host.params), tuple(TYPES[t] for t in host.results))
-
-            def call(caller: Caller, args: tuple[Any, ...]) -> Sequence[Any]:
-                results = self.host_call(name, list(map(self.show, functype.params, args)))
-                return list(map(self.value, results, functype.results))
-
-            def suspending(caller: Caller, args: tuple[Any, ...]) -> Sequence[Any]:
-                around, self.suspensions = self.suspensions, 0
-                try:
-                    results = call(caller, args)
-                    times = self.suspensions
-                except Exception:
-                    self.pause_host(self.suspensions)
-                    raise
-                finally:
-                    self.suspensions = around
-                if times and self.resumes:
-                    raise HostPause(times, results)
-                self.pause_host(times)
-                return results
-
-            suspends = any(action[:1] == ("suspend",) for action in host.actions)
-            self.hosts[name] = self.store.alloc_host_func(functype, suspending if suspends else call)
+            functype, call = self.host_of(name)
+            self.hosts[name] = self.store.alloc_host_func(functype, call)
         return self.hosts[name]
+
+    def host_of(self, name: str) -> Host:
+        """Return the type of a host function of the plan, and what it calls."""
+        host = self.plan.hosts[name]
+        functype = FuncType(tuple(TYPES[t] for t in host.params), tuple(TYPES[t] for t in host.results))
+
+        def call(caller: Caller, args: tuple[Any, ...]) -> Sequence[Any]:
+            results = self.host_call(name, list(map(self.show, functype.params, args)))
+            return list(map(self.value, results, functype.results))
+
+        def suspending(caller: Caller, args: tuple[Any, ...]) -> Sequence[Any]:
+            around, self.suspensions = self.suspensions, 0
+            try:
+                results = call(caller, args)
+                times = self.suspensions
+            except Exception:
+                self.pause_host(self.suspensions)
+                raise
+            finally:
+                self.suspensions = around
+            if times and self.resumes:
+                raise HostPause(times, results)
+            self.pause_host(times)
+            return results
+
+        suspends = any(action[:1] == ("suspend",) for action in host.actions)
+        return Host(functype, suspending if suspends else call)
 
 
 def _is_trap(error: Exception) -> bool:

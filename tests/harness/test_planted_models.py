@@ -1,4 +1,4 @@
-"""Wrong counts and wrong resumes are found by the checks in few cases, and what is found is an ordinary case."""
+"""Wrong counts, resumes and restores are found by the checks in few cases, and what is found is an ordinary case."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from harness.case import load_case, save_case
 from harness.cases import Examiner
 from harness.checks import ALL_CHECKS
-from harness.planted_models import WRONG_COUNTS, WRONG_RESUMES
+from harness.planted_models import WRONG_COUNTS, WRONG_RESTORES, WRONG_RESUMES
 from harness.reduce.check import Check
 from harness.reduce.shrink import reduce_case
 from harness.runner import Runner
@@ -15,12 +15,12 @@ from oracles.adapter import Unavailable, load
 from oracles.process import Oracle
 
 MODEL = "fuel=wasmtime-50"
-NAMES = tuple(WRONG_COUNTS | WRONG_RESUMES)
+NAMES = tuple(WRONG_COUNTS | WRONG_RESUMES | WRONG_RESTORES)
 CASES = 150
 
 
 def oracle_of(name):
-    return f"reference:plant={name}+{MODEL}"
+    return f"reference:{'restored+' if name in WRONG_RESTORES else ''}plant={name}+{MODEL}"
 
 
 @pytest.fixture(scope="module")
@@ -50,10 +50,15 @@ def test_a_wrong_count_of_a_trap_or_an_operator_is_found_by_fuel(found):
     assert {found[name].finding.rule for name in ("if-free", "no-refund", "fill-extra", "host-blind")} == {"R8"}
 
 
-@pytest.mark.parametrize("name", ["if-free", "host-twice"])
+def test_whatever_a_wrong_restore_changes_is_found_by_rule_9(found):
+    assert {found[name].finding.rule for name in WRONG_RESTORES} == {"R9"}
+    assert "reference:restored:" not in found["lost-global"].finding.signature
+
+
+@pytest.mark.parametrize("name", ["if-free", "host-twice", "lost-global"])
 def test_a_finding_of_a_check_is_saved_reduced_and_reproduced_like_any_other(found, name, tmp_path):
     case = found[name]
-    assert (case.tape is not None) == (name == "if-free")  # a derived plan has none
+    assert (case.tape is not None) == (name != "host-twice")  # a derived plan has none
     with Runner([Oracle(oracle) for oracle in case.oracles]) as runner:
         check = Check(runner, case.finding.signature, tries=400, time_s=30)
         reduced = reduce_case(case, check)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 ENGINES = (
     "reference", "wasmtime", "wasmtime:none", "wasmtime:winch", "wasmtime:pulley", "reference:fuel=wasmtime-50",
-    "reference:fuel=wasmtime-50-winch",
+    "reference:fuel=wasmtime-50-winch", "reference:restored", "reference:restored+fuel=wasmtime-50",
 )  # fmt: skip
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -52,10 +54,21 @@ def watched(text: str, *steps: Step, intervals: tuple[int, ...] = (1000,), **hos
     return Plan((*before, *steps), texts={"t": text.encode()}, hosts=hosts, features=("all",), nan="none")
 
 
+@cache
+def restored() -> Adapter:
+    """Return the reference that counts like wasmtime and is restored all the time."""
+    return reference.adapter("restored+fuel=wasmtime-50")
+
+
 def agreed(plan: Plan, variant: str = "none") -> list[Any]:
-    """Return what both engines answered to the steps after those that :func:`watched` adds."""
+    """Return what both engines answered to the steps after those that :func:`watched` adds.
+
+    Restored at every pause the reference must answer the same.
+    """
     theirs = wasmtime.adapter(variant)
     left, right = play(ours(theirs), plan)[4:], play(theirs, plan)[4:]
+    if ours(theirs).describe().fuel_model == restored().describe().fuel_model:
+        assert json.dumps(shared(play(restored(), plan)[4:])) == json.dumps(shared(left))
     for step, (outcome, told), (other, other_data) in zip(plan.steps[4:], left, right, strict=True):
         data = {name: told[name] for name in told if name != "executed"} or None if told else None
         assert type(outcome) is type(other), step
@@ -63,6 +76,10 @@ def agreed(plan: Plan, variant: str = "none") -> list[Any]:
             assert outcome == other, step
         assert data == other_data, step
     return left
+
+
+def shared(answers: list[Any]) -> list[Any]:
+    return [(repr(outcome), data) for outcome, data in answers]
 
 
 def suspending(*actions: tuple[Any, ...], params: tuple[str, ...] = (), results: tuple[str, ...] = ()) -> HostFunc:
