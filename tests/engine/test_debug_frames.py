@@ -183,8 +183,8 @@ def test_beyond_the_last_frame_everything_is_an_error_but_done():
         assert cursor.done()
         accessors = [
             cursor.function_index_and_pc, cursor.instance, cursor.module, cursor.num_locals, cursor.num_stacks,
-            cursor.move_to_parent, cursor.function, cursor.instruction, lambda: cursor.local(0),
-            lambda: cursor.stack(0),
+            cursor.move_to_parent, cursor.function, cursor.instruction, cursor.instruction_index,
+            lambda: cursor.local(0), lambda: cursor.stack(0), lambda: cursor.mark, lambda: cursor.is_frame_of(None),
         ]  # fmt: skip
         for accessor in accessors:
             with pytest.raises(CursorError, match="beyond"):

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from engine import Config, EngineBug, ExhaustionError, Store, Trap, TrapKind, instantiate, invoke
+from engine.execution.build import Build
 from engine.execution.stacks import PER_STACK
 from engine.runtime.store import MAX_ACTIVATIONS
 from engine.types import FuncType
@@ -197,3 +198,33 @@ def test_more_activations_than_the_interpreter_can_bear_are_refused():
 
 def test_the_reference_oracle_runs_with_the_checks():
     assert ReferenceAdapter().open(Plan(())).store.config.checks
+
+
+INSIDE = """(import "h" "h" (func $h)) (memory 1 9) (table 1 9 funcref) (global $g (mut i32) (i32.const 5))
+  (func (export "f") (param $x i32) (result i32 i32 i32 i32 i32 i32 i32 i32 i32)
+    (local.get $x) (global.get $g) (i32.load (i32.const 0)) (memory.size) (table.size)
+    (call $h)
+    (global.get $g) (i32.load (i32.const 65536)) (memory.size) (table.size))
+  (func (export "change") (param $x i32)
+    (global.set $g (i32.const 6)) (drop (memory.grow (i32.const 1))) (i32.store (i32.const 0) (i32.const 8))
+    (i32.store (i32.const 65536) (i32.const 7)) (drop (table.grow (ref.null func) (i32.const 2)))
+    (local.set $x (i32.const 99)))
+  (func (export "change and trap") (call 2 (i32.const 3)) unreachable)"""
+
+
+@pytest.mark.parametrize("inner", ["change", "change and trap"])
+@pytest.mark.parametrize("config", [{}, {"build": Build(fold=False)}, {"guest_debug": True}], ids=str)
+def test_the_caller_sees_what_changed_inside_and_keeps_what_it_had(inner, config):
+    store = Store(Config(checks=True, **config))
+
+    def host(caller, args):
+        if inner == "change":
+            invoke(store, i.exports[inner], (4,))
+        else:
+            with pytest.raises(Trap):
+                invoke(store, i.exports[inner], ())
+        return ()
+
+    i = instantiate(store, wat(INSIDE), [store.alloc_host_func(FuncType((), ()), host)])
+    assert invoke(store, i.exports["f"], (3,)) == [3, 5, 0, 1, 1, 6, 7, 2, 3]
+    assert store.vm_state() == (0, 0, 0, None)
