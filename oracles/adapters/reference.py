@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import platform
+from functools import partial
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,7 @@ from oracles.adapter import (
 )
 from oracles.adapters.reference_calls import CallSession, placed
 from oracles.adapters.reference_state import TYPES
+from oracles.kept import Kept
 from oracles.metered import UNMETERED
 from oracles.outcome import Exhausted, Rejected, Returned, Threw, Trapped, Unsupported
 from oracles.plan import HOST, STEP_KINDS
@@ -66,6 +68,7 @@ FUEL_PLANTS: dict[str, Callable[[FuelModel], FuelModel]] = {}  # mistakes of cou
 SESSION_PLANTS: dict[str, type[ReferenceSession]] = {}  # mistakes of resuming, likewise
 RESTORE_PLANTS: dict[str, Callable[[dict[str, Any]], None]] = {}  # of restoring: what is done to a snapshot before
 RESTORED = "restored"  # the part of a variant that says so
+_KEPT: Kept[Module] = Kept()
 PLANTED_BY = "harness.planted"  # by name only: oracles do not depend on the harness
 
 _RESOURCES = {
@@ -149,9 +152,13 @@ class ReferenceSession(CallSession):
         """Return the valid module with these bytes, or raise the engine's error."""
         module = self.modules.get(wasm)
         if module is None:
-            module = decode(wasm, self.features)
-            validate(module, self.features)
+            module = _KEPT.get(self.features, wasm, self.plan, partial(self._new_module, wasm))
             self.modules[wasm] = module
+        return module
+
+    def _new_module(self, wasm: bytes) -> Module:
+        module = decode(wasm, self.features)
+        validate(module, self.features)
         return module
 
     def step_assemble(self, step: Step) -> Answer:

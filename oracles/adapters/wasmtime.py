@@ -34,6 +34,7 @@ from oracles.adapters.wasmtime_fuel import fitting
 from oracles.adapters.wasmtime_state import FUNC, SHARED, TAG, TEXT_CAP, Export
 from oracles.adapters.wasmtime_text import ascii_text
 from oracles.adapters.wasmtime_values import Values
+from oracles.kept import Kept
 from oracles.metered import UNMETERED, is_metered, is_sliced
 from oracles.outcome import Outcome, Rejected, Returned, Unsupported
 from oracles.plan import HOST, STEP_KINDS
@@ -109,13 +110,17 @@ class WasmtimeSession(CallSession):
         if module is not None:
             return module
         wasm = self.binary(name)
+        kept = _kept(self.api).get(self.engine, wasm, self.plan, partial(self._new_module, wasm))
+        self.compiled[name] = self.api.wasmtime_module_clone(kept)
+        return self.compiled[name]
+
+    def _new_module(self, wasm: bytes) -> int:
         out = ctypes.c_void_p()
         error = self.api.error(self.api.wasmtime_module_new(self.engine, wasm, len(wasm), ctypes.byref(out)))
         if error is not None:
             invalid = self.api.error(self.api.wasmtime_module_validate(self.engine, wasm, len(wasm)))
             raise Stop(Unsupported(error[:TEXT_CAP]) if invalid is None else self._rejected(error))
         assert out.value is not None
-        self.compiled[name] = out.value
         return out.value
 
     # instances
@@ -257,6 +262,12 @@ def _open(variant: str, plan: Plan) -> Session:
     sliced = is_sliced(plan) and api.has("wasmtime_config_async_support_set")
     setup = Setup(variant, features, plan.nan == "engine", is_metered(plan), sliced)
     return WasmtimeSession(plan, api, setup)
+
+
+@cache
+def _kept(api: Api) -> Kept[int]:
+    """Return the modules that engines of this process keep compiled."""
+    return Kept(api.wasmtime_module_delete)
 
 
 @cache
