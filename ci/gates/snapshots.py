@@ -1,8 +1,8 @@
 """Gate: stores saved at any pause and restored in another process; ``python -m ci.gates.snapshots --pauses 500``.
 
-Generated programs are played with pauses wherever fuel is checked or the host fails.  At random ones the play goes on
-in another process from the text of a snapshot, and must tell the same story to its end: results, traps, fuel, later
-pauses, calls of the host, and the whole last store.
+Generated programs are played with pauses wherever fuel is checked or the host fails, while they are instantiated and
+in their calls.  At random ones the play goes on in another process from the text of a snapshot, and must tell the same
+story to its end: results, traps, fuel, later pauses, calls of the host, and the whole last store.
 
 ``--mutants 100000`` restores spoiled snapshots instead: each must be refused by a SnapshotError that says where, or
 give a store that runs, can be saved and restored again, within a second of processor time and a bounded heap.  Mutant
@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from ci.gates import pool
 from ci.gates.spoiling import spoil
 from ci.gates.worlds import Player, Scene, scene
+from engine.execution.instantiate import Instantiation
 from engine.resume import HostTrap, OutOfFuel
 from engine.runtime.fits import fits
 from engine.snapshot import SnapshotError, dumps, loads, restore, save
@@ -51,7 +52,7 @@ Story = tuple[list[str], str]
 def tell(of: Scene) -> tuple[Story, list[int]] | None:
     """Return the story of a scene without any saving, and a rank for each pause; None where it does not begin.
 
-    Pauses in a failing host rank first, then those in nested calls, because both are few.
+    Pauses in a failing host and in instantiations rank first, then those in nested calls, because all are few.
     """
     player = Player(of)
     if not player.begin():
@@ -59,8 +60,9 @@ def tell(of: Scene) -> tuple[Story, list[int]] | None:
     ranks = []
     for _ in player.play():
         assert player.call is not None
-        is_nested = len(player.call.activation.frames) > 1
-        ranks.append(0 if isinstance(player.call, HostTrap) else 1 if is_nested else 2)
+        going = player.call.under_way
+        is_rare = isinstance(player.call, HostTrap) or isinstance(going, Instantiation)
+        ranks.append(0 if is_rare else 1 if len(going.frames) > 1 else 2)
     return player.end(), ranks
 
 
@@ -134,12 +136,17 @@ def run_pauses(seed: int, count: int, jobs: int) -> int:
 def features(saved: dict[str, Any]) -> list[str]:
     """Return what a snapshot has in it, for the summary."""
     data = loads(saved["snapshot"])
-    (call,) = data["calls"].values()
-    frames = call["frames"]
+    (going,) = data["calls"].values()
+    call = going["call"] if "instance" in going else going
+    frames = [] if call is None else call["frames"]
+    has_failed = call is not None and call["failed"] is not None
+    required = (call or going)["required"]
     words = {
-        "of failing hosts": call["failed"] is not None,
-        "out of fuel": call["required"] is not None,
-        "at intervals": call["failed"] is None and call["required"] is None,
+        "of failing hosts": has_failed,
+        "out of fuel": required is not None,
+        "at intervals": not has_failed and required is None,
+        "in startup functions": call is None,
+        "in start functions": call is not None and going is not call,
         "in nested calls": len(frames) > 1,
         "with operands": any(frame.get("operands") for frame in frames),
         "with objects": bool(data["store"]["objects"]),
@@ -153,11 +160,16 @@ def features(saved: dict[str, Any]) -> list[str]:
 
 @cache
 def bases(seed: int) -> list[tuple[int, str]]:
-    """Return snapshots to spoil, each with the number of its scene."""
+    """Return snapshots to spoil, each with the number of its scene; a quarter are of instantiations under way."""
     found: list[tuple[int, str]] = []
+    room = {True: BASES // 4, False: BASES - BASES // 4}
     index = 0  # of the scene
     while len(found) < BASES:
-        found += [(index, saved["snapshot"]) for _, saved, _ in pauses(seed, index)]
+        for _, saved, _ in pauses(seed, index):
+            is_under_way = not saved["ready"]
+            if room[is_under_way]:
+                room[is_under_way] -= 1
+                found.append((index, saved["snapshot"]))
         index += 1
     return found
 
@@ -177,7 +189,7 @@ def check(given: bytes) -> str:
     """Restore a snapshot and run what it gives; return what became of it, and let out what must not happen."""
     case = json.loads(given)
     of, data = scene(case["seed"], case["scene"]), case["snapshot"]
-    saved = {"snapshot": json.dumps(data), "log": [], "told": 0, "pauses": 0, "at": 0}
+    saved = {"snapshot": json.dumps(data), "log": [], "told": 0, "pauses": 0, "at": 0, "ready": False}
     try:
         player = Player.restored(of, saved)
     except SnapshotError as e:
@@ -188,7 +200,7 @@ def check(given: bytes) -> str:
 
 
 def run_out(player: Player) -> None:
-    """Let the suspended call go on to its end, then call what is exported."""
+    """Let what is suspended go on to its end, then call what is exported."""
     store = player.store
     player.extra = LEFT_FUEL
     store.set_fuel_interval(None)
@@ -198,8 +210,8 @@ def run_out(player: Player) -> None:
             break
         store.set_fuel(LEFT_FUEL)
         player.go_on()
-    player.call = None
-    for name, func in [*player.instance.exports.items()][:12]:
+    player.call, player.instance = None, next(iter(store.instances), None)
+    for name, func in [*player.instance.exports.items()][:12] if player.instance else ():
         ts = getattr(getattr(func, "functype", None), "params", None)
         if ts is None or not all(fits(_zero(t), t) for t in ts):
             continue

@@ -1,6 +1,7 @@
 """Ways to spoil a snapshot that know what it is made of: numbers, digits, references, lists, objects, frames.
 
-Each changes plain data in place.  Half of all changes are in suspended calls, because there the most must fit.
+Each changes plain data in place.  Half of all changes are in what is suspended, because there the most must fit; some
+make an instantiation of a call or a call of an instantiation.
 """
 
 from __future__ import annotations
@@ -33,6 +34,9 @@ def spoil(source: Source, data: Any) -> None:
     references = [place for place in places if _kind(place[0][place[1]]) == "reference"]
     if references and source.chance(25):
         _retarget(source, references, data)
+        return
+    if calls and source.chance(5):
+        _rewrap(source, data["calls"])
         return
     container, key = source.choose(places)
     value = container[key]
@@ -96,6 +100,19 @@ def _retarget(source: Source, references: list[Place], data: Any) -> None:
     there = store.get(part)
     n = source.below(len(there)) if isinstance(there, list) and there else 0
     container[key] = f"{letter}{n}"
+
+
+def _rewrap(source: Source, calls: dict[str, Any]) -> None:
+    """Take what is suspended for the start function of an instantiation, or its start function for a call."""
+    name = source.choose(sorted(calls))
+    going = calls[name]
+    if isinstance(going, dict) and "call" in going and source.chance(80):
+        calls[name] = going["call"]
+    else:
+        numbers: tuple[Any, ...] = (None, 0, 1, source.below(20))
+        check, required = source.choose(numbers), source.choose(numbers)
+        call = None if check is not None and source.chance(80) else going
+        calls[name] = {"instance": 0, "check": check, "required": required, "lengths": [], "call": call}
 
 
 def _swap(source: Source, places: list[Place], container: Any, key: Any) -> None:

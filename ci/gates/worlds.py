@@ -1,22 +1,26 @@
 """Generated programs played call by call, pausing wherever they can: what the gate of snapshots saves and restores.
 
-A *scene* is a generated module with the calls of its plan, a fuel model, an interval and a budget.  A *player* plays it
-with resumable calls and hosts that record, answer, write to memory, throw and fail; a failure is answered and the call
-goes on.  Everything that happens is in ``log``, so two plays are the same if their logs and last snapshots are.
+A *scene* is a generated module with the calls of its plan, a fuel model, an interval and a budget.  A *player* plays
+it, instantiation and calls, with hosts that record, answer, write to memory, throw and fail; a failure is answered and
+what it stopped goes on.  Everything that happens is in ``log``, so two plays are the same if their logs and last
+snapshots are.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from engine import decode, instantiate, resolve, validate
+from engine import decode, encode, instantiate_resumable, resolve, validate
 from engine.errors import Trap, UncaughtException, WasmError
 from engine.execution.fuel_models import MODELS
 from engine.features import EXECUTED
+from engine.instructions import TABLE
+from engine.module import Active, In, Passive
 from engine.resume import Finished, HostTrap, OutOfFuel, Suspended, call_resumable
 from engine.runtime.fits import fits
+from engine.runtime.instance import ModuleInst
 from engine.runtime.store import Config, Store
 from engine.snapshot import Host, dumps, loads, restore, save
 from engine.types import EXTERN, FUNC, RefType
@@ -30,8 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from engine.execution.fuel import FuelModel
-    from engine.module import Module
-    from engine.runtime.instance import Caller, ModuleInst
+    from engine.module import Expr, Module
+    from engine.runtime.instance import Caller
     from engine.types import ValType
     from oracles.plan import Step
 
@@ -70,7 +74,29 @@ def scene(seed: int, index: int) -> Scene:
     generated = generate(source, _PROFILES[index % len(_PROFILES)])
     interval = 1 if source.chance(40) else source.between(2, 200)
     budget = source.between(5, 400) if source.chance(40) else 1 << 30
-    return Scene(index, generated.wasm, generated.plan.steps, source.choose(_MODELS), interval, budget)
+    wasm = disguised(generated.wasm) if source.chance(50) else generated.wasm
+    return Scene(index, wasm, generated.plan.steps, source.choose(_MODELS), interval, budget)
+
+
+def disguised(wasm: bytes) -> bytes:
+    """Return a module whose data segments have computed places: then a startup function copies and checks them all."""
+    module = decode(wasm, EXECUTED)
+    datas = [replace(data, mode=_unknown(data.mode)) for data in module.datas]
+    return encode(replace(module, datas=type(module.datas)(datas)))
+
+
+def _unknown(mode: Active | Passive) -> Active | Passive:
+    """Return the mode of a segment with a place that has to be computed."""
+    if isinstance(mode, Passive) or mode.offset[0].row.name not in ("i32.const", "i64.const"):
+        return mode
+    return replace(mode, offset=_computed(mode.offset))
+
+
+def _computed(expr: Expr) -> Expr:
+    """Return a literal as a sum."""
+    literal, end = expr
+    add = TABLE.by_name[literal.row.name.replace("const", "add")]
+    return (In(literal.row, (0,), -1), literal, In(add, (), -1), end)
 
 
 @cache
@@ -86,7 +112,10 @@ class HostFailure(Exception):
 
 
 class Player:
-    """Plays a scene.  ``log`` tells all that happened, ``at`` is the step to come, ``call`` what stands still."""
+    """Plays a scene.  ``log`` tells all that happened, ``at`` is the step to come, ``call`` what stands still.
+
+    ``instance`` is None until the instantiation is over.
+    """
 
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
@@ -98,22 +127,19 @@ class Player:
         self.at = 0
         self.call: Suspended | None = None
         self.store: Store
-        self.instance: ModuleInst
+        self.instance: ModuleInst | None = None
 
     def begin(self) -> bool:
-        """Instantiate, and tell whether that succeeded."""
+        """Begin to instantiate, and tell whether there is anything to play."""
         self.store = store = Store(self.scene.config)
         for n in range(EXTERNS):
             store.alloc_extern(f"e{n}")
         hosts = self.hosts()
-        try:
-            imports = resolve(self.module, lambda _, name: store.alloc_host_func(*hosts[name]))
-            self.instance = instantiate(store, self.module, imports)
-        except (WasmError, HostFailure):
-            return False
+        imports = resolve(self.module, lambda _, name: store.alloc_host_func(*hosts[name]))
         store.set_fuel(self.scene.budget)
         store.set_fuel_interval(self.scene.interval)
-        return True
+        self._settle(lambda: instantiate_resumable(store, self.module, imports))
+        return self.call is not None or self.instance is not None
 
     # -- the host
 
@@ -151,7 +177,7 @@ class Player:
 
     def play(self) -> Iterator[int]:
         """Play to the end; yield the number of each pause before going on from it."""
-        while self.call is not None or self.at < len(self.scene.steps):
+        while self.call is not None or (self.instance is not None and self.at < len(self.scene.steps)):
             if self.call is None:
                 step = self.scene.steps[self.at]
                 self.at += 1
@@ -164,6 +190,7 @@ class Player:
     def _attempt(self, step: Step) -> None:
         if step.kind not in ("set", "call"):
             return
+        assert self.instance is not None
         target: Any = self.instance.exports[step["export"]]
         if step.kind == "set":
             target.value = self._value(step["value"], target.type.valtype)
@@ -174,6 +201,7 @@ class Player:
 
     def attempt(self, export: str, args: list[Any]) -> None:
         """Call an exported function if the arguments fit it."""
+        assert self.instance is not None
         target: Any = self.instance.exports[export]
         if all(map(fits, args, target.functype.params)):
             self.log.append(f"call {export}")
@@ -207,13 +235,15 @@ class Player:
         else:
             if isinstance(ended, Suspended):
                 self.call = ended
-                self.log.append(f"{type(ended).__name__} {len(ended.activation.frames)}")
+                self.log.append(f"{type(ended).__name__} {len(ended.under_way.frames)}")
                 if isinstance(ended, HostTrap):
                     self.log[-1] += f" {ended.host_func.addr}"
                 if isinstance(ended, OutOfFuel):
                     self.log[-1] += f" {ended.required_fuel}"
             elif isinstance(ended, Finished):
                 self.log.append(f"returned {len(ended.results)}")
+                if self.instance is None and ended.results and isinstance(ended.results[0], ModuleInst):
+                    self.instance = ended.results[0]
         self.log.append(f"fuel {self.store.fuel_left} of it {self.store.fuel_reserve}")
 
     def _value(self, value: Any, t: ValType) -> Any:
@@ -225,6 +255,7 @@ class Player:
             return payload and payload["i31"]
         if fits(self.store.externs[0], t) and t.heap is EXTERN:
             return self.store.externs[payload % EXTERNS]
+        assert self.instance is not None
         exported = [f for f in self.instance.exports.values() if f in self.store.funcs]
         return exported[payload % len(exported)]
 
@@ -240,11 +271,12 @@ class Player:
             "told": self.told,
             "pauses": self.pauses,
             "at": self.at,
+            "ready": self.instance is not None,
         }
 
     def names(self) -> dict[Any, str]:
         """Return the names of what is the host's."""
-        imported = zip(self.module.imports, self.instance.funcs, strict=False)
+        imported = zip(self.module.imports, self.store.funcs, strict=False)
         return {f: i.name for i, f in imported} | {e: e.value for e in self.store.externs}
 
     def end(self) -> tuple[list[str], str]:
@@ -261,7 +293,7 @@ class Player:
         player.store, calls, _ = restore(
             loads(saved["snapshot"]), [player.module], player.hosts(), externs, scene.config
         )
-        player.instance = player.store.instances[0]
+        player.instance = player.store.instances[0] if saved["ready"] and player.store.instances else None
         player.call = calls.get("call")
         return player
 

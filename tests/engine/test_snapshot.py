@@ -434,7 +434,7 @@ def test_restored_graphs_have_every_operand_in_its_slot(index):
     found = snapshots.Player(of)
     if not found.begin():
         return
-    for func in found.instance.funcs[len(found.module.imports) :]:
+    for func in found.store.instances[0].funcs[len(found.module.imports) :]:
         graph = graph_of(func, Canonical, range(len(func.code.body)))
         for points in graph.begins.values():
             for point in points:
