@@ -71,9 +71,13 @@ class Run:
         )
 
     def digest(self) -> str:
-        """Return the hex SHA-256 of every record of every oracle, in canonical form."""
-        data = [[s.oracle, list(canonical(self.plan, s.records))] for s in self.sides]
-        return hashlib.sha256(json.dumps(data, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+        """Return the hex SHA-256 of every record of every oracle, in canonical form; equal runs are told once."""
+        told: list[Any] = []
+        for side in self.sides:
+            records = list(canonical(self.plan, side.records))
+            same = next((n for n, (_, before) in enumerate(told) if before == records), None)
+            told.append([side.oracle, records if same is None else same])
+        return hashlib.sha256(json.dumps(told, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
     def busy_s(self) -> list[float]:
         """Return the time that each engine says its steps took, in seconds."""

@@ -414,7 +414,7 @@ def crc_pages(read: Callable[[int, int], bytes], size: int) -> dict[str, str]:
             continue
         for at in range(0, len(chunk), PAGE):
             page = chunk[at : at + PAGE]
-            if page != _ZERO_PAGE and page.strip(b"\0"):
+            if page != _ZERO_PAGE[: len(page)]:
                 crc[str((base + at) // PAGE)] = f"{zlib.crc32(page):08x}"
     return crc
 

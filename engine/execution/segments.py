@@ -39,7 +39,7 @@ def evaluate(instance: ModuleInst, expr: Expr, lengths: Lengths | None = None) -
         if row.effect is Effect.CONTROL:
             break  # ``end``: nothing else of that effect is constant
         assert row.run is not None
-        n = len(row.arrow(instance.context, imms).pops)
+        n = len(row.arrow(instance.context, imms).pops) if stack else 0
         operands = stack[len(stack) - n :]
         del stack[len(stack) - n :]
         if row.bulk is not None and lengths is not None:

@@ -23,7 +23,7 @@ from harness.cli import EnvironmentProblem, Exit
 from harness.directory import DirectoryError, DiskFull, RunDirectory
 from harness.divergences import Registry, RegistryError, load
 from harness.live import Live, campaign_line
-from harness.pool import InProcess, Processes, Setup
+from harness.pool import InProcess, Processes, Setup, spare_the_collector
 from harness.report import summary_lines
 from harness.shim import connect
 from oracles.adapter import Unavailable
@@ -146,7 +146,9 @@ def run(
             )
             setup = Setup(benches, seed, profile, fitted, registry, checks)
             if jobs == 1:
-                ending = _finish(campaign, InProcess(setup.examiners(connected.__getitem__)))
+                pool = InProcess(setup.examiners(connected.__getitem__))
+                spare_the_collector()
+                ending = _finish(campaign, pool)
             else:
                 opened.close()
                 ending = _finish(campaign, Processes(setup, jobs))
