@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from engine.binary import decode
 from engine.errors import WasmError
 from engine.execution.startup import image_sizes
-from engine.features import EXECUTED
+from engine.features import EXECUTED, GC
+from engine.instructions.model import Effect
 from engine.module import Active
 from engine.validation.context import Context
 from oracles.metered import is_metered
@@ -55,10 +56,10 @@ def _trapped_in_elements(side: Side, n: int) -> bool:
 
 def _may_show(data: bytes | None) -> bool:
     """Tell whether functions of a failed instance may show what its memories have images of."""
-    if data is None:
+    module = None if data is None else _decoded(data)
+    if module is None:
         return False
     try:
-        module = decode(data, EXECUTED)
         context = Context.of_module(module, EXECUTED)
     except WasmError:
         return False
@@ -72,4 +73,26 @@ def _leaves_functions(module: Module, context: Context) -> bool:
     return any(e.init and isinstance(e.mode, Active) and e.mode.index < imported for e in active[:-1])
 
 
-CONDITIONS: dict[str, Condition] = {"functions left over an image": left_functions_over_an_image}
+def copied_allocated_elements(plan: Plan, left: Side, right: Side, verdict: Differ) -> bool:
+    """Tell whether a module copies elements by instructions from a segment in which one is a new structure or array."""
+    return any(_copies_allocated(module) for data in plan.modules.values() if (module := _decoded(data)) is not None)
+
+
+def _copies_allocated(module: Module) -> bool:
+    segments = [elem for elem in module.elems if not isinstance(elem.mode, Active)]
+    allocates = any(row.const is GC and row.effect is Effect.STATE for e in segments for x in e.init for row, *_ in x)
+    copying = (i.row for code in module.codes for i in code.body if i.row.bulk is not None)
+    return allocates and any(imm.name == "elemidx" for row in copying for imm in row.imms)
+
+
+def _decoded(data: bytes) -> Module | None:
+    try:
+        return decode(data, EXECUTED)
+    except WasmError:
+        return None
+
+
+CONDITIONS: dict[str, Condition] = {
+    "functions left over an image": left_functions_over_an_image,
+    "elements that are allocated": copied_allocated_elements,
+}

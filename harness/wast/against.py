@@ -17,6 +17,7 @@ from engine.errors import MalformedError
 from engine.features import WASM_3
 from harness.case import Case, Finding, save_case
 from harness.checks.abilities import reasons_off, reference_for
+from harness.checks.resume import forgets
 from harness.compare import Differ
 from harness.report import renderings
 from harness.runner import Runner
@@ -25,7 +26,7 @@ from harness.triage import KEEP, signature, slug
 from harness.wast.reader import read_script
 from harness.wast.runner import BUDGET, AssemblerError, assemble
 from harness.wast.schedule import schedule
-from harness.wast.settle import OF_SLICES, renumbered, settle
+from harness.wast.settle import OF_FORGETFUL_SLICES, OF_SLICES, renumbered, settle
 from harness.wast.spectest import HOSTS, SILENT_PARTS, parts_for
 from harness.wast.suite import features_of
 from harness.wast.watched import watched
@@ -189,12 +190,13 @@ class Against:
                 replace(side, records=[_seen_in(part, record) for record in records])
                 for side, records in ((left, known), (right, again))
             )
-            settled = settle(part, one, two, OF_SLICES)
+            rules = OF_FORGETFUL_SLICES if forgets(left.fuel_model) else OF_SLICES
+            settled = settle(part, one, two, rules)
             if settled.mismatches:
                 one, two = (replace(side, records=renumbered(side.records)) for side in (one, two))
-                settled = settle(part, one, two, OF_SLICES)
+                settled = settle(part, one, two, rules)
             result.counts["steps in slices as straight"] += len(two.records) - len(settled.skipped)
-            result.left_out["slice-refund"] += settled.left_out["slice-refund"]
+            result.left_out.update({rule: n for rule, n in settled.left_out.items() if rule in rules})
             for verdict in settled.mismatches:
                 self._mismatch(result, part, (one, two), replace(verdict, rule="R9"), "straight and in slices")
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from harness.compare import Differ, Incomparable, compare
+from harness.verdicts import FUEL_NOTE
 from harness.wast.values import Either, Lanes, Nan
 from oracles.outcome import Crashed, Exhausted, Record, Returned, Threw, TimedOut, Trapped, Unsupported
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from harness.wast.watched import Watched
     from oracles.plan import Value
 
-__all__ = ["MOST", "OF_SLICES", "OPEN", "Settled", "renumbered", "settle"]
+__all__ = ["MOST", "OF_FORGETFUL_SLICES", "OF_SLICES", "OPEN", "Settled", "renumbered", "settle"]
 
 MOST = 50  # mismatches of one script that are told apart
 
@@ -35,6 +36,7 @@ OPEN: dict[str, str] = {
     "unseen": "neither engine shows so large a table",
     "lacking": "an engine lacks what a module needs; it and what is linked with it are left out",
     "slice-refund": "a trap gives back what was spent since the last save; a pause saves, so less comes back",
+    "slice-forgets": "by a model that forgets what callees spent, how much that is depends on where a call paused",
     "set-aside": "a step on instances whose states have parted by a mismatch or a limit",
 }
 """Every difference or step that a comparison of scripts leaves out, beyond ``harness.compare.TOLERANCES``."""
@@ -55,13 +57,15 @@ class Settled:
     lost: str = ""
 
 
-OF_SLICES = frozenset({"slice-refund"})  # rules of OPEN that hold between the two runs of one engine alone
+# rules of OPEN that hold between the two runs of one engine alone: one that forgets, or another
+OF_SLICES = frozenset({"slice-refund"})
+OF_FORGETFUL_SLICES = OF_SLICES | {"slice-forgets"}
 
 
 def settle(watched: Watched, left: Side, right: Side, more: frozenset[str] = frozenset()) -> Settled:
     """Return what comes of comparing two runs of a watched plan.
 
-    With ``OF_SLICES`` they are a straight run and one in slices of the same engine.
+    With ``OF_SLICES`` or ``OF_FORGETFUL_SLICES`` they are a straight run and one in slices of the same engine.
     """
     pairs = _Pairs(watched, left, right, more)
     found = Settled()
@@ -147,6 +151,8 @@ class _Pairs:
     def _settle(self, i: int) -> None:
         if i in self.skipped:
             return
+        if "slice-forgets" in self.more:
+            self._take_fuel(i)
         a, b = self.lefts[i].outcome, self.rights[i].outcome
         if isinstance(a, _LAST) or isinstance(b, _LAST):
             return
@@ -188,6 +194,19 @@ class _Pairs:
             self.left_out["slice-refund"] += 1
             self.rights[i] = replace(self.rights[i], data={**right, "fuel": left["fuel"]})
 
+    def _take_fuel(self, i: int) -> None:
+        """Take the fuel of the straight run, left and seen by host functions, for that in slices."""
+        left, right = (dict(records[i].data or {}) for records in (self.lefts, self.rights))
+        taken = dict(right)
+        if "fuel" in left and "fuel" in right:
+            taken["fuel"] = left["fuel"]
+        seen, again = left.get("trace") or [], right.get("trace") or []
+        if seen and len(seen) == len(again):
+            taken["trace"] = [a if _is_fuel(a) and _is_fuel(b) else b for a, b in zip(seen, again, strict=True)]
+        if taken != right:
+            self.left_out["slice-forgets"] += 1
+            self.rights[i] = replace(self.rights[i], data=taken)
+
     def _leave_out_parted(self, i: int) -> None:
         """Leave out what a step tells of parted instances; what it links with them has parted from there on."""
         if i not in self.skipped and self.watched.groups[i] & self.parted:
@@ -210,6 +229,10 @@ _LAST = (Crashed, TimedOut)
 
 def _is_exhausted(outcome: Any, resource: str) -> bool:
     return isinstance(outcome, Exhausted) and outcome.resource == resource
+
+
+def _is_fuel(call: Any) -> bool:
+    return isinstance(call, (list, tuple)) and call[:1] in ([FUEL_NOTE], (FUEL_NOTE,))
 
 
 def _rule_of(pattern: Pattern) -> str:

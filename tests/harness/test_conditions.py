@@ -68,6 +68,32 @@ def test_nothing_else_is_explained_by_it(name):
     assert explained(**OTHERWISE[name]) is None
 
 
+SAME = "(func $same (result i32) (ref.eq (array.get $a (local.get 0) (i32.const 0)) (ref.null any)))"
+COPY = "(func (drop (array.new_elem $a $e (i32.const 0) (i32.const 1))))"
+ALLOCATED = "(elem $e arrayref (item (array.new_default $a (i32.const 0))))"
+
+
+@pytest.mark.parametrize(
+    ("parts", "version", "is_known"),
+    [
+        ((ALLOCATED, COPY, SAME), "36.0.0", True),
+        ((ALLOCATED, COPY, SAME), "48.0.0", False),
+        ((ALLOCATED, COPY), "36.0.0", False),
+        ((ALLOCATED, SAME), "36.0.0", False),
+        (("(elem $e arrayref (item (ref.null array)))", COPY, SAME), "36.0.0", False),
+        (("(table 1 arrayref)", ALLOCATED.replace("$e", "$e (i32.const 0)"), COPY, SAME), "36.0.0", False),
+    ],
+)  # fmt: skip
+def test_elements_evaluated_again_need_allocation_copies_and_equality(parts, version, is_known):
+    text = f"(type $a (array (mut arrayref))) {' '.join(parts)}".replace(
+        "$same (result", "$same (param (ref $a)) (result"
+    )
+    plan = Plan((Step("get_fuel", {}),) * 4, modules={"m": encode(parse(f"(module {text})"))})
+    left, right = Side("reference", (), "reference", "0"), Side("wasmtime", (), "wasmtime", version)
+    entry = REGISTRY.explain(plan, left, right, VERDICT)
+    assert (entry is not None and entry.id == "wasmtime-36-elements-evaluated-again") == is_known
+
+
 def test_without_answers_nothing_is_known():
     left, right = Side("reference", (), "reference", "0"), Side("wasmtime", (), "wasmtime", "50.0.1")
     plan = Plan((Step("get_fuel", {}),) * 4)

@@ -65,6 +65,24 @@ def test_two_engines_agree_after_every_command_in_results_state_fuel_and_pauses(
     assert result.left_out["slice-refund"] >= 1
 
 
+BY_REFERENCE = b"""
+(module (type $t (func)) (elem declare func $f)
+  (func $f (loop (br_if 0 (i32.const 0))) (drop (i32.add (i32.const 1) (i32.const 2))))
+  (func (export "f") (call_ref $t (ref.func $f)) (drop (i32.const 1))))
+(invoke "f")
+"""
+
+
+@pytest.mark.parametrize(
+    ("other", "is_forgetful"),
+    [("wasmtime", False), *(pytest.param(f"wasmtime@{n}", True, marks=pytest.mark.external) for n in (48, 36))],
+)
+def test_what_a_model_forgets_depends_on_pauses_and_is_left_out(other, is_forgetful):
+    result, off = compared("reference", other, "fuel", "resume", file=SuiteFile("own/reference.wast", BY_REFERENCE))
+    assert (result.mismatches, off) == ([], {})
+    assert (result.left_out["slice-forgets"] > 0) == is_forgetful
+
+
 IMAGES = b"""
 (module (memory (export "m") 1)) (register "a")
 (module (memory 1) (memory 1) (data (memory 1) (i32.const 0) "x"))

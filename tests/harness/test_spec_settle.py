@@ -8,7 +8,7 @@ import pytest
 
 from harness.compare import RULES, TOLERANCES, Side
 from harness.wast.script import Action, Command
-from harness.wast.settle import MOST, OF_SLICES, OPEN, renumbered, settle
+from harness.wast.settle import MOST, OF_FORGETFUL_SLICES, OF_SLICES, OPEN, renumbered, settle
 from harness.wast.values import Either, Exact, Lanes, Nan, SomeRef
 from harness.wast.watched import Watched
 from oracles.outcome import Blocked, Crashed, Exhausted, Record, Rejected, Returned, TimedOut, Trapped, Unsupported
@@ -47,7 +47,7 @@ def state(value, *names: str):
 
 def test_the_names_of_rules_are_taken_once():
     assert not OPEN.keys() & (TOLERANCES.keys() | RULES.keys())
-    assert OPEN.keys() >= OF_SLICES
+    assert OPEN.keys() >= OF_FORGETFUL_SLICES > OF_SLICES
 
 
 @pytest.mark.parametrize(
@@ -174,6 +174,23 @@ def test_slices_give_back_less_at_a_trap_and_nowhere_else(straight, slices, is_o
     assert [m.rule for m in found.mismatches] == ([] if is_open else ["R8"])
     assert found.left_out["slice-refund"] == is_open
     assert [m.rule for m in settle(whole, *sides).mismatches] == ["R8"]
+
+
+def test_a_model_that_forgets_leaves_the_fuel_of_slices_out_and_nothing_else():
+    whole = watched(("call", "a"), ("observe", "a"))
+    seen = [["@fuel", [["i64", "0000000000000009"]]], ["print", []]]
+    other = [["@fuel", [["i64", "0000000000000005"]]], ["print", []]]
+    straight = [(Returned(), {"fuel": 9}), (Returned(), {"instances": {}, "trace": seen})]
+    slices = [(Returned(), {"fuel": 7, "paused": 1, "pauses": []}), (Returned(), {"instances": {}, "trace": other})]
+    sides = side(*straight, model="m"), side(*slices, model="m")
+    found = settle(whole, *sides, OF_FORGETFUL_SLICES)
+    assert (found.mismatches, found.left_out["slice-forgets"]) == ([], 2)
+    assert [m.rule for m in settle(whole, *sides, OF_SLICES).mismatches] == ["R8", "R8"]
+    wrong = side((Returned((ONE,)), slices[0][1]), slices[1], model="m")
+    right = side((Returned((TWO,)), straight[0][1]), straight[1], model="m")
+    assert [m.rule for m in settle(whole, right, wrong, OF_FORGETFUL_SLICES).mismatches] == ["R2"]
+    called = [slices[0], (Returned(), {"instances": {}, "trace": [other[0], ["rint", []]]})]
+    assert [m.rule for m in settle(whole, sides[0], side(*called, model="m"), OF_FORGETFUL_SLICES).mismatches] == ["R5"]
 
 
 def test_function_references_are_numbered_by_the_records_themselves():
