@@ -348,7 +348,7 @@ class Activation:
                     block.code.lowering.extend(block)
                 elif kind == WEIGH:
                     cost = block.test(R)
-                    block = Charge(block, *model.weighed(cost), cost)
+                    block = Charge(block, *model.weighed(cost, limit - spent))
                 elif kind == KEEP:
                     kept, is_lost = limit - spent, block.test
                     block = Kept(block.next, kept, is_lost)

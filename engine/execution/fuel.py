@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["Bulk", "Check", "FuelModel", "Refund", "Start"]
 
 
+_MOST = 2**63 - 1  # that a counter of 64 bits with a sign can hold
+
+
 class Start(Enum):
     """How control comes to a block."""
 
@@ -73,8 +76,9 @@ class FuelModel:
     nothing branches.  At a branch on a reference that is in ``owes``, the block before is paid by what follows where
     the branch is not taken; with any, what comes before a call by reference is paid by what comes after.  Where it
     ``forgets``, the counter of a frame is neither saved before nor read back after a call by reference, and is not read
-    back where an exception of a callee is caught.  ``startup`` tells what it costs to instantiate a module, beside its
-    start function: nothing where it is not set (``startup.py``).
+    back where an exception of a callee is caught.  Where it ``wraps``, the counter has 64 bits and a sign: once more
+    was spent than there was, pieces that nobody could pay for bring it below 0, and are a present.  ``startup`` tells
+    what it costs to instantiate a module, beside its start function: nothing where it is not set (``startup.py``).
     """
 
     name: str
@@ -91,6 +95,7 @@ class FuelModel:
     splits: frozenset[Control] = frozenset()
     owes: frozenset[Control] = frozenset()
     forgets: bool = False
+    wraps: bool = False
     startup: Callable[[Module, Context], Startup | None] | None = None
 
     def keeps(self, by_reference: bool, is_caught: bool) -> bool:
@@ -118,9 +123,16 @@ class FuelModel:
             return paid, 0
         return paid, -1 if self.check is Check.FITS else paid + 1
 
-    def weighed(self, cost: int) -> tuple[int, int]:
-        """Return what is paid before the check of an operator whose pieces cost so much, and the fuel it wants."""
-        return (0, cost) if self.check is Check.FITS else (cost, cost + 1)
+    def weighed(self, cost: int, left: float = 0) -> tuple[int, int, int]:
+        """Return what is paid before the check of an operator whose pieces cost so much, the fuel it wants, the cost.
+
+        There is fuel ``left``, or so much too much was spent.
+        """
+        if self.check is Check.FITS:
+            return 0, cost, cost
+        if self.wraps and left < 0 and min(cost, _MOST) - left > _MOST:
+            cost = min(cost, _MOST) - 2 * (_MOST + 1)
+        return cost, cost + 1, cost
 
     def kept(self, spent: int, saved: int, charged: int) -> int:
         """Return what stays spent after a trap.

@@ -88,7 +88,7 @@ def _but_pages(row: Instr, n: int) -> int:
 
 _WASMTIME_48 = FuelModel(
     "wasmtime", 48, "", flat=_one, entry=1, check=Check.REMAINS, checks=frozenset({Start.ENTRY, Start.LOOP}),
-    pieces=_but_pages, bulk=Bulk.BEFORE, unchecked=UNCHECKED, refund=Refund.SAVED, forgets=True,
+    pieces=_but_pages, bulk=Bulk.BEFORE, unchecked=UNCHECKED, refund=Refund.SAVED, forgets=True, wraps=True,
     startup=StartupFunctions(_one, before=True, loses_end=True),
 )  # fmt: skip
 _WASMTIME_48_WINCH = FuelModel(

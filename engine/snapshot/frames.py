@@ -225,7 +225,7 @@ class CallReader:
             cost = at(".charge", whole, data["charge"], 0, _MAX_FUEL)
             if waits or block.kind != WEIGH:
                 raise SnapshotError("nothing is weighed there").inside(".charge")
-            block = Charge(block, *call.model.weighed(cost), cost)
+            block = Charge(block, *call.model.weighed(cost))
             call.frames[-1] = block, R
         if call.passed and (waits or not block.need):
             raise SnapshotError("nothing is checked there").inside(".passed")

@@ -145,6 +145,36 @@ def test_48_does_not_check_growing_a_memory_by_a_constant_however_large(delta):
     assert spent(text, V48, fuel=2) == (2,)
 
 
+GROW = '(table i64 1 funcref) (func (export "f") (param i64) (drop (table.grow (ref.null func) (local.get 0))))'
+
+
+@pytest.mark.parametrize(("fuel", "left"), [(1, None), (2, 2**63 - 1), (4, None), (5, None), (100, None)])
+@pytest.mark.parametrize("length", [2**63 - 1, 2**64 - 1])
+def test_48_gives_fuel_for_pieces_that_nobody_can_pay_once_more_was_spent_than_there_was(fuel, left, length):
+    store = Store(Config(fuel_model=V48))
+    instance = instantiate(store, wat(GROW))
+    store.set_fuel(fuel)
+    if left is None:
+        with pytest.raises(ExhaustionError):
+            invoke(store, instance.exports["f"], [length])
+        assert store.fuel == 0
+    else:
+        invoke(store, instance.exports["f"], [length])
+        assert store.fuel == left
+
+
+@pytest.mark.parametrize(("fuel", "ended"), [(3, Trap), (4, Trap), (5, ExhaustionError), (100, ExhaustionError)])
+def test_48_then_checks_bounds(fuel, ended):
+    text = "(memory i64 1) " + FILL[FILL.index("(func") :].replace("param i32", "param i64").replace(
+        "fill (i32", "fill (i64"
+    )
+    store = Store(Config(fuel_model=V48))
+    instance = instantiate(store, wat(text))
+    store.set_fuel(fuel)
+    with pytest.raises(ended):
+        invoke(store, instance.exports["f"], [2**64 - 1])
+
+
 @pytest.mark.parametrize("length", [128, 129])
 def test_48_checks_what_pieces_of_a_constant_length_cost_beyond_128(length):
     text = f'(memory 1) (func (export "f") (memory.fill (i32.const 0) (i32.const 0) (i32.const {length})))'
