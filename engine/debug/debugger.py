@@ -120,13 +120,14 @@ class Debugger:
         """Take note of an activation that begins or goes on."""
         self.clock += 1
         activation.here = block, R
+        del self._live[max(self.store.activations - 1, 0) :]  # which an interrupt kept from leaving
         self._live.append(activation)
 
     def leave(self, activation: Activation) -> None:
         """Take note of an activation that pauses or is over."""
         self.clock += 1
         activation.here = None
-        assert self._live.pop() is activation
+        del self._live[self._live.index(activation) :]
         if not self._live:
             self._settled = None
 

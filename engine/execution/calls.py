@@ -57,16 +57,10 @@ def enter(store: Store, run: Callable[[], T]) -> T:
     try:
         return elsewhere(run) if activations and not activations % PER_STACK else run()
     finally:
+        left = store.activations - 1
+        store.activations = activations  # before anything that an interrupt could end
         if before:
             sys.setrecursionlimit(before)
-        if config.checks:
-            _check(store, activations, depth)
-        store.activations = activations
-
-
-def _check(store: Store, activations: int, depth: int) -> None:
-    """Raise EngineBug unless the store is as it was on the way in."""
-    left = store.activations - 1, store.depth
-    store.activations, store.depth = activations, depth
-    if left != (activations, depth):
-        raise EngineBug(f"entered at activation {activations} and depth {depth}, left at {left[0]} and {left[1]}")
+        if config.checks and (left, store.depth) != (activations, depth):
+            found, store.depth = (left, store.depth), depth
+            raise EngineBug(f"entered at activation {activations} and depth {depth}, left at {found[0]} and {found[1]}")

@@ -88,6 +88,7 @@ def lower(code: Lowered) -> Block:
     declared = sum(n for n, _ in func.code.locals)
     if declared + params > MAX_REGISTERS:
         raise ExhaustionError(Resource.STACK, Where(func.funcidx))
+    code.blocks = []  # of an attempt that was interrupted
     lowering = Lowering(code, build_of(func.module.store.config), params + declared)
     entry = lowering.first()
     zeros: Registers = []
@@ -133,7 +134,7 @@ class Lowering:
         self.size = self.registers = locals_
         self.pc = 0
         self.lengths: dict[int, int] | None = None
-        self.begun: list[Block] = []
+        self.begun: list[tuple[Block, Any]] = []  # in this pass, with what each was as a lazy block
         self.chain: list[Block] = []  # see steps.py
         self.current = self.block(0, self.openers[0])
 
@@ -146,8 +147,28 @@ class Lowering:
         return entry
 
     def extend(self, block: Block, start: Start = PLAIN) -> None:
-        """Lower from a lazy block on to where control has a choice."""
+        """Lower from a lazy block on to where control has a choice, or leave it lazy, whatever interrupts that."""
         label, stack = block.test
+        count, owed, self.begun = len(self.code.blocks), self.owed.get(block), []
+        try:
+            self.lower_from(block, label, stack, start)
+        except BaseException:
+            self.undo(count)
+            if owed is not None:
+                self.owed[block] = owed
+            raise
+
+    def undo(self, count: int) -> None:
+        """Make blocks begun in a pass lazy again; of those made since there were ``count``, what labels know stays."""
+        for block, test in self.begun:
+            block.kind, block.test, block.body = LAZY, test, []
+            block.cost = block.paid = block.need = 0
+        blocks = self.code.blocks
+        blocks[count:] = [b for b in blocks[count:] if b.kind == LAZY and b.test[0] is not None]
+        self.chain = []
+
+    def lower_from(self, block: Block, label: Label | None, stack: list[Any] | int, start: Start) -> None:
+        """Lower from a block that is inside of ``label``, with this stack."""
         self.stack = self.entries(stack)
         self.floor = 0
         self.registers = self.nl
@@ -156,7 +177,6 @@ class Lowering:
             labels.append(label)
             label = label.parent
         self.labels = labels[::-1]
-        self.begun = []
         self.begin(block, start)
         if self.owed:
             self.cost = self.owed.pop(block, 0)
@@ -173,7 +193,7 @@ class Lowering:
             plan.rule(self, plan, imms, offset)
         if self.registers > self.size and start is PLAIN:
             self.limit_depth(self.registers)
-            for begun in self.begun:
+            for begun, _ in self.begun:
                 begun.body.insert(0, grow(self.registers))
 
     def limit_depth(self, size: int) -> None:
@@ -357,13 +377,13 @@ class Lowering:
 
     def begin(self, block: Block, start: Start = PLAIN) -> None:
         """Make ``block`` the one that effects go to."""
+        self.begun.append((block, block.test))
         block.test = None
         block.paid, block.need = self.plain if start is PLAIN else self.build.fuel_model.price(start)
         self.body = block.body = []
         self.current = block
         self.cost = 0
         self.dead = False
-        self.begun.append(block)
         if self.build.observe is not None:
             observe, funcidx, number = self.build.observe, self.func.funcidx, block.number
             self.body.append(lambda R: observe(funcidx, number))
