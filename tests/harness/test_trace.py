@@ -14,6 +14,7 @@ from generators.profile import PRESETS
 from generators.source import Source
 from harness import tracing
 from harness.case import Case, save_case
+from harness.checks import fuel, resume
 from harness.cli import Exit
 from harness.commands import trace as command
 from harness.show import show_outcome
@@ -142,9 +143,13 @@ def test_a_planted_bug_is_executed(wfuzz, saved):
     assert "returned" in out
 
 
-def test_tracing_changes_nothing_and_shows_every_instruction():
+@pytest.mark.parametrize("sliced", [False, True])
+def test_tracing_changes_nothing_and_shows_every_instruction(sliced):
     for i in range(10):
-        made = generate(Source.fresh("traced", i), PRESETS["standard"]).plan
+        source = Source.fresh("traced", i)
+        made = generate(source, PRESETS["standard"]).plan
+        if sliced:  # metered, in slices, with hosts that suspend
+            made = resume.derive(fuel.derive(made, source), source)
         session = ReferenceAdapter().open(made)
         outcomes = [show_outcome(session.run(step)[0]) for step in made.steps]
         out, traced = lines(ReferenceAdapter(), made)
