@@ -213,7 +213,9 @@ INSIDE = """(import "h" "h" (func $h)) (memory 1 9) (table 1 9 funcref) (global 
 
 
 @pytest.mark.parametrize("inner", ["change", "change and trap"])
-@pytest.mark.parametrize("config", [{}, {"build": Build(fold=False)}, {"guest_debug": True}], ids=str)
+@pytest.mark.parametrize(
+    "config", [{}, {"build": Build(fold=False)}, {"guest_debug": True}], ids=["ordinary", "unfolded", "debugged"]
+)
 def test_the_caller_sees_what_changed_inside_and_keeps_what_it_had(inner, config):
     store = Store(Config(checks=True, **config))
 
