@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import gc
 import json
 import os
 import struct
@@ -43,6 +44,7 @@ __all__ = ["EVERY", "MOVES", "RestoredAdapter", "main"]
 
 EVERY = 3  # of so many steps one runs in the other process from its beginning
 MOVES = 64  # pauses of a step at which it moves; of those after them, the powers of two
+_GC_THRESHOLDS = (20_000, 10, 10)  # a move leaves one knot of objects
 _LENGTH = struct.Struct("<Q")  # of a message, before it
 _ROOT = Path(__file__).resolve().parents[2]
 _PLAIN = (
@@ -304,6 +306,9 @@ def main(argv: list[str] | None = None) -> int:
     for fd in (options.source, options.sink):
         os.set_inheritable(fd, False)
     isolate(options.parent, 0)
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_GC_THRESHOLDS)
     serve(RestoredAdapter(options.variant), options.source, options.sink)
     return 0
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 
+import pytest
+
+from harness import pool
 from harness.case import load_case
 from harness.cases import Examiner, Examiners
-from harness.checks import ALL_CHECKS, checks_of
+from harness.checks import ALL_CHECKS, checks_of, course
 from harness.cli import Exit
 from harness.runner import Runner
 from tests.support.fakes import FakeOracle
@@ -58,6 +62,24 @@ def test_a_finding_of_a_derived_plan_reproduces(wfuzz, tmp_path):
     assert derived
     status, said, _ = wfuzz("repro", derived[0])
     assert (status, said.splitlines()[-1]) == (Exit.FINDINGS, "  reproduced")
+
+
+@pytest.mark.parametrize("plant", ["", "plant=lost-global+"])
+def test_runs_on_the_restored_reference_are_counted_and_what_they_find_reproduces(wfuzz, tmp_path, monkeypatch, plant):
+    restored = f"reference:restored+{plant}fuel=wasmtime-50"
+    monkeypatch.setattr(course, "RESTORED", 100)
+    monkeypatch.setattr(pool, "restored", lambda reference: restored)
+    out = tmp_path / "run"
+    run = ("run", "--oracle", "wasmtime", "--check", "state,fuel,resume", "--seed", 1)
+    status, said, _ = wfuzz(*run, "--cases", 20, "--out", out)
+    assert re.search(r"  restored runs [1-9]", said)
+    assert status == (Exit.FINDINGS if plant else Exit.CLEAN)
+    assert {(case.oracles, case.finding.rule) for case in findings(out)} == (
+        {(("reference:fuel=wasmtime-50", restored), "R9")} if plant else set()
+    )
+    for place in [*out.glob("findings/*/*/case.json")][:1]:
+        status, said, _ = wfuzz("repro", place.parent)
+        assert (status, said.splitlines()[-1]) == (Exit.FINDINGS, "  reproduced")
 
 
 def test_a_check_that_is_off_is_in_the_summary_with_its_reason(wfuzz, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -293,6 +294,19 @@ def test_about_half_of_the_cases_are_metered_and_a_share_of_those_runs_again():
     assert 30 < kinds.count("resume") < 100
     assert 30 < kinds.count("exhaustion") < 100
     assert {t.oracles for t in trials} == {("reference", "a")}  # it is off for b
+
+
+def test_some_plans_in_slices_run_again_on_the_reference_that_is_restored():
+    records = told(metered(), (LARGE - 3, LARGE - 10, LARGE - 12))
+    given = Course({"reference": OURS, "a": described("a")}, ALL_CHECKS, "reference:restored")
+    runs = [followed(given, metered(), records, [agreeing("a")], seed) for seed in range(600)]
+    found = [(before, trial) for trials in runs for before, trial in pairwise(trials) if trial.check == "restored"]
+    assert 3 < len(found) < 30
+    assert {trial.oracles for _, trial in found} == {("reference", "reference:restored")}
+    assert all(before.check == "resume" and before.plan == trial.plan for before, trial in found)
+    without = course(a=described("a"))
+    others = [followed(without, metered(), records, [agreeing("a")], seed) for seed in range(600)]
+    assert others == [[trial for trial in trials if trial.check != "restored"] for trials in runs]
 
 
 def test_nothing_follows_where_states_have_parted_or_nothing_is_metered():

@@ -41,6 +41,23 @@ def test_closing_a_runner_closes_its_oracles():
     assert all(o.is_closed for o in oracles)
 
 
+def test_an_oracle_aside_runs_only_what_is_meant_for_it():
+    main, aside = [FakeOracle("reference"), FakeOracle("one")], FakeOracle("reference:restored", traps("unreachable"))
+    with Runner(main, aside=[aside]) as runner:
+        assert len(runner.descriptions()) == 2
+        assert [side.oracle for side in runner.run(PLAN).sides] == ["reference", "one"]
+        assert not aside.runs
+        runner.drop("one")
+        run = runner.run(PLAN, ("reference", "reference:restored"))
+        (judgement,) = runner.judge(run)
+    assert judgement.oracle == "reference:restored"
+    assert judgement.comparison.verdict.rule == "R9"
+    assert judgement.signature == "reference reference:restored R9 call outcome: returned / trapped: unreachable"
+    assert aside.is_closed
+    with pytest.raises(ValueError, match="twice"):
+        Runner(main, aside=main)
+
+
 def test_an_oracle_twice_is_refused():
     with pytest.raises(ValueError, match="twice"):
         Runner([FakeOracle("one"), FakeOracle("one")])
