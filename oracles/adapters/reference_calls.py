@@ -14,7 +14,7 @@ from engine.execution.calls import invoke
 from engine.execution.driver import Activation, place
 from engine.execution.instantiate import Instantiation, instantiate
 from engine.resume import Finished, HostTrap, Suspended, Yielded, call_resumable
-from engine.runtime.instance import FuncInst, HostFunc, ModuleInst
+from engine.runtime.instance import FuncInst, HostFunc
 from engine.snapshot import Host
 from engine.types import FuncType
 from oracles.adapter import Stop
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from engine.errors import Where
     from engine.module import Module
-    from engine.runtime.instance import Caller, ExternVal
+    from engine.runtime.instance import Caller, ExternVal, ModuleInst
     from engine.runtime.store import Store
     from oracles.adapter import Answer
     from oracles.plan import Plan, Step
@@ -127,11 +127,7 @@ class CallSession(StateSession):
         raise reached.into_error()
 
     def instantiated(self, module: Module, imports: Sequence[ExternVal]) -> ModuleInst:
-        """Instantiate, pausing where the plan says so.
-
-        A start function that ends by calling the host in its place leaves nothing to go on with, so host functions
-        pause on the spot.
-        """
+        """Instantiate, pausing where the plan says so."""
         if not (self.sliced or self.shown_frames):
             return instantiate(self.store, module, imports)
         try:
@@ -139,9 +135,16 @@ class CallSession(StateSession):
         except Trap as trap:
             self._begin_frames(trap)
             raise
-        (instance,) = self._to_the_end(begun)
-        assert isinstance(instance, ModuleInst)
-        return instance
+        going = begun.under_way
+        assert isinstance(going, Instantiation)
+        self.resumes = True
+        try:
+            self._to_the_end(begun)
+        except HostPause as pause:  # of the host as the start function, or called in place of it
+            self.pause_host(pause.times)
+        finally:
+            self.resumes = False
+        return going.instance
 
     def _begin_frames(self, trap: Trap) -> None:
         """Note where the frames of a trap stand, in the activation that it was in."""

@@ -131,6 +131,20 @@ def test_what_host_functions_know_and_owe_crosses_with_the_call():
         assert adapter.moves > 8
 
 
+def test_start_functions_move_where_they_pause():
+    text = """(module (import "h" "f" (func $f)) (global $g (mut i32) (i32.const 4))
+      (global funcref (ref.null func)) (memory 1) (data (i32.add (i32.const 1) (i32.const 2)) "abc")
+      (func $s (loop (global.set $g (i32.sub (global.get $g) (i32.const 1))) (call $f) (br_if 0 (global.get $g))))
+      (start $s))"""
+    host = HostFunc((), (), (("record",), ("fuel",), ("suspend", 2)))
+    with moving() as adapter:
+        answers = same(adapter, plan_for(text, f=host))
+        causes = [pause["cause"] for pause in answers[-1][1]["pauses"]]
+        assert (causes.count("host"), causes[:3]) == (8, ["fuel"] * 3)
+        stands = len(causes) - 4  # the two pauses of one host call are at one place
+        assert adapter.moves == 1 + stands // 2 + stands % 2
+
+
 def test_functions_tags_and_instances_have_the_names_that_they_had():
     text = """(module (tag $e (export "e") (param i32)) (table (export "t") 3 funcref) (elem (i32.const 1) $a $b)
       (func $a (export "a") (param i32) (loop) (throw $e (local.get 0))) (func $b (export "b") (loop))
