@@ -14,15 +14,15 @@ is another engine that tells where the frames of a trap stood, and no more (``ci
 from __future__ import annotations
 
 import argparse
-import multiprocessing
+import contextlib
 import sys
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ci.gates.backtraces import judge_backtraces, judge_range, lack_of, program_for
+from ci.gates.chunks import Progress, each, ranges
 from ci.gates.places import Code, explain
 from ci.gates.shapes import shape
 from ci.gates.stops import INSTANCE, TRACED, CursorSession, Stop, traced, twinned
@@ -39,9 +39,13 @@ from oracles.adapters.wasmtime_api import Setup, engine_features, load
 from oracles.outcome import Exhausted, Returned
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from oracles.plan import Plan
 
 CHUNK = 50
+SHOWN = 20  # differences
+DEEPEST = "deepest"  # the count that is not a sum
 VARIANTS = ("none", "", "pulley")  # of twins, in turn: values are the same however the engine compiles
 SHAPED = 3  # one program in so many is of ``ci.gates.shapes``
 MORE = "multi-memory"  # what a twin needs beside what its original needs
@@ -119,7 +123,7 @@ def _compare_stops(sessions: list[list[Stop]], code: Code, counts: Counter[str])
         kind = stop.cause.partition(" ")[0]
         counts[f"{kind} stops"] += 1
         counts["frames"] += len(stop.frames)
-        counts["deepest"] = max(counts["deepest"], len(stop.frames))
+        counts[DEEPEST] = max(counts[DEEPEST], len(stop.frames))
         if len(stop.frames) != len(twin.frames):
             return f"stop {n} ({stop.cause}): {len(stop.frames)} frames, in the twin {len(twin.frames)}"
         for depth, (a, b) in enumerate(zip(stop.frames, twin.frames, strict=True)):
@@ -127,6 +131,7 @@ def _compare_stops(sessions: list[list[Stop]], code: Code, counts: Counter[str])
             if a._replace(locals=known) != b._replace(locals=tuple(w for w in b.locals if w is not None)):
                 return f"stop {n} ({stop.cause}), frame {depth}: {a}, in the twin {b}"
             counts["values"] += len(known) + len(a.operands)
+            counts["locals that a twin cannot tell"] += len(a.locals) - len(known)
         if kind == "trap":
             places, shown = ([(f.funcidx, f.offset) for f in s.frames[:TRACED]] for s in (stop, trace))
             found = explain("wasmtime", code, places, shown, counts)
@@ -135,18 +140,38 @@ def _compare_stops(sessions: list[list[Stop]], code: Code, counts: Counter[str])
     return None
 
 
-def run_chunk(seed: int, start: int, end: int) -> tuple[Counter[str], list[tuple[int, str]]]:
-    """Return the counts of programs ``start <= i < end``, and the differences."""
-    counts: Counter[str] = Counter()
-    found = []
-    for i in range(start, end):
-        verdict = judge(program(seed, i), _twin_variant(i))
-        deepest = max(counts["deepest"], verdict.counts["deepest"])
-        counts += verdict.counts
-        counts["deepest"] = deepest
-        if verdict.difference is not None:
-            found.append((i, verdict.difference))
-    return counts, found
+@dataclass
+class Tally:
+    """What programs came to: counts, and by program how it differs or what went wrong with it."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    found: list[tuple[int, str]] = field(default_factory=list)
+
+    def take(self, i: int, counts: Counter[str], difference: str | None) -> None:
+        """Add what program ``i`` came to."""
+        self.add(Tally(counts, [] if difference is None else [(i, difference)]))
+
+    def add(self, other: Tally) -> None:
+        deepest = max(self.counts[DEEPEST], other.counts[DEEPEST])
+        self.counts.update(other.counts)
+        self.counts[DEEPEST] = deepest
+        self.found += other.found
+
+
+def run_chunk(seed: int, programs: Iterable[int]) -> Tally:
+    """Return how programs fared; what escapes is a difference of its program."""
+    tally = Tally()
+    for i in programs:
+        try:
+            tally.take(i, *judge(program(seed, i), _twin_variant(i)))
+        except Exception as e:  # noqa: BLE001  an engine's fault or ours: either way to be told
+            tally.found.append((i, f"{type(e).__name__}: {e}"))
+    return tally
+
+
+def run_backtraces(oracle_id: str, seed: int, programs: range) -> Tally:
+    """Return how programs fared on an engine that shows backtraces alone."""
+    return Tally(*judge_range(oracle_id, seed, programs.start, programs.stop))
 
 
 def _show(args: argparse.Namespace) -> None:
@@ -174,23 +199,41 @@ def main() -> int:
     if args.only is not None:
         _show(args)
         return 0
-    counts: Counter[str] = Counter()
-    found: list[tuple[int, str]] = []
-    starts = range(0, args.programs, CHUNK)
-    ends = [min(start + CHUNK, args.programs) for start in starts]
-    chunk = partial(judge_range, args.oracle) if args.oracle else run_chunk
-    with ProcessPoolExecutor(args.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-        for some, differences in pool.map(chunk, [args.seed] * len(ends), starts, ends):
-            deepest = max(counts["deepest"], some["deepest"])
-            counts += some
-            counts["deepest"] = deepest
-            found += differences
+    tally = Tally()
+    is_interrupted = not _run(args, tally)
     command = f"python -m ci.gates.debugging {f'--oracle {args.oracle} ' * bool(args.oracle)}--seed {args.seed} --only"
-    for i, what in found[:20]:
+    for i, what in tally.found[:SHOWN]:
         print(f"  {i}: {what[:600]}  ({command} {i})")
-    print(f"debugging: {', '.join(f'{n:,} {what}' for what, n in counts.items())}; {len(found)} differences")
+    counts = tally.counts
+    print(f"debugging: {', '.join(f'{n:,} {what}' for what, n in counts.items())}; {len(tally.found)} differences")
+    if is_interrupted and not tally.found:
+        return 130
     seen = counts["trap stops"] and (args.oracle or counts["host stops"])
-    return 1 if found or not seen else 0
+    return 1 if tally.found or not seen else 0
+
+
+def _run(args: argparse.Namespace, tally: Tally) -> bool:
+    """Add to a tally how all programs fared; return whether that was to the end."""
+    progress = Progress("debugging", args.programs)
+
+    def tell() -> None:
+        counts = tally.counts
+        progress.tell(
+            counts["programs"],
+            f"{counts['trap stops']:,} traps, {counts['host stops']:,} host stops, {len(tally.found)} differences",
+        )
+
+    work = partial(run_backtraces, args.oracle, args.seed) if args.oracle else partial(run_chunk, args.seed)
+    try:
+        with contextlib.closing(each(work, ranges(0, args.programs, CHUNK), args.jobs, tell)) as results:
+            for programs, some in results:
+                tally.add(Tally(found=[(programs[0], "the process died")]) if some is None else some)
+                tell()
+    except KeyboardInterrupt:
+        return False
+    finally:
+        progress.end()
+    return True
 
 
 if __name__ == "__main__":

@@ -13,17 +13,15 @@ run is compared, which is counted.
 from __future__ import annotations
 
 import argparse
-import multiprocessing
+import contextlib
 import signal
 import sys
-import time
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
+from ci.gates.chunks import Progress, each, ranges
 from ci.gates.lengths import lengths_plan
 from engine.binary import decode
 from engine.execution.fuel_models import MODELS
@@ -270,7 +268,7 @@ def _interrupt(*_: Any) -> None:
     raise _Late
 
 
-def check_chunk(oracle_id: str, seed: int, indices: Sequence[int], budgets: int) -> Tally:
+def check_chunk(oracle_id: str, seed: int, budgets: int, indices: Sequence[int]) -> Tally:
     """Return how some modules fared; what escapes is a failure of the module."""
     tally = Tally()
     signal.signal(signal.SIGALRM, _interrupt)
@@ -288,43 +286,23 @@ def check_chunk(oracle_id: str, seed: int, indices: Sequence[int], budgets: int)
     return tally
 
 
-def _settle() -> None:
-    """Leave it to the parent what an interrupt means."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def run(oracle_id: str, options: argparse.Namespace, tally: Tally) -> None:
+    """Add to a tally how all modules fared on one engine, whatever ends the processes that it runs in."""
+    progress = Progress(f"fuel, {oracle_id}", options.modules)
 
+    def tell() -> None:
+        progress.tell(tally.tried, f"fuel {tally.seen:,} times, {len(tally.failures)} mismatches")
 
-def run(oracle_id: str, options: argparse.Namespace) -> Tally:
-    """Return how all modules fared on one engine, whatever ends the processes that it runs in."""
-    tally = Tally()
-    indices = range(options.start, options.start + options.modules)
-    waiting = [indices[k : k + CHUNK] for k in range(0, len(indices), CHUNK)]
-    start_s = told_s = time.monotonic()
-    while waiting:
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(options.jobs, mp_context=context, initializer=_settle) as pool:
-            futures = [pool.submit(check_chunk, oracle_id, options.seed, c, options.budgets) for c in waiting]
-            done = 0
-            try:
-                for future in futures:
-                    _take(tally, future.result(), oracle_id, options.seed)
-                    done += 1
-                    if time.monotonic() - told_s > options.progress_s:
-                        told_s = time.monotonic()
-                        rate = tally.tried / (told_s - start_s)
-                        print(f"{oracle_id}: {tally.tried:,} modules, {rate:.1f}/s", file=sys.stderr, flush=True)
-            except BrokenProcessPool:
-                first, *rest = waiting[done:]
-                if len(first) == 1:
-                    _take(tally, Tally(tried=1, failures=[(first[0], "the process died")]), oracle_id, options.seed)
-                    waiting = rest
-                else:  # one by one
-                    waiting = [*[range(i, i + 1) for i in first], *rest]
-            except KeyboardInterrupt:
-                pool.shutdown(wait=False, cancel_futures=True)
-                waiting = []
-            else:
-                waiting = []
-    return tally
+    work = partial(check_chunk, oracle_id, options.seed, options.budgets)
+    todo = ranges(options.start, options.modules, CHUNK)
+    try:
+        with contextlib.closing(each(work, todo, options.jobs, tell)) as results:
+            for indices, result in results:
+                died = Tally(tried=1, failures=[(indices[0], "the process died")])
+                _take(tally, died if result is None else result, oracle_id, options.seed)
+                tell()
+    finally:
+        progress.end()
 
 
 def _take(tally: Tally, some: Tally, oracle_id: str, seed: int) -> None:
@@ -360,17 +338,27 @@ def main(args: Sequence[str] | None = None) -> int:
     parser.add_argument("--engines", default=ENGINES, help=f"[{ENGINES}]")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--progress-s", type=float, default=60.0, help="seconds between lines of progress  [60]")
     parser.add_argument("--only", type=int, metavar="I", help="print one module, check it here")
     options = parser.parse_args(args)
     engines = options.engines.split(",")
+    try:
+        for oracle_id in engines:
+            engine(oracle_id)
+    except Unavailable as e:
+        parser.error(str(e))
     if options.only is not None:
         return _only(engines, options)
-    tallies = {oracle_id: run(oracle_id, options) for oracle_id in engines}
+    tallies: dict[str, Tally] = {}
+    is_interrupted = False
+    try:
+        for oracle_id in engines:
+            run(oracle_id, options, tallies.setdefault(oracle_id, Tally()))
+    except KeyboardInterrupt:
+        is_interrupted = True
     print("\n".join(closing(tallies)))
     if any(t.failures for t in tallies.values()):
         return 1
-    return 0 if all(t.tried == options.modules for t in tallies.values()) else 130
+    return 130 if is_interrupted else 0
 
 
 def _only(engines: Sequence[str], options: argparse.Namespace) -> int:

@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ci.gates.chunks import Progress
 from engine.features import REFERENCE_TYPES
 from generators.profile import PRESETS
 from generators.source import Source
@@ -27,15 +28,17 @@ from harness.case import save_case
 from harness.cases import Examiner, fit_profile, make
 from harness.checks import exhaustion, fuel, resume
 from harness.checks.abilities import arrange
+from harness.compare import Incomparable
 from harness.divergences import load
 from harness.report import renderings
 from harness.runner import Runner
 from harness.shim import connect
 from harness.triage import slug
+from oracles.adapter import Unavailable
 from oracles.outcome import Exhausted, TimedOut
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from harness.runner import Judgement, Run
     from oracles.plan import Plan
@@ -44,6 +47,7 @@ ENGINES = ("wasmtime", "wasmtime:pulley", "wasmtime:winch")
 AT_EVERY = 4  # of so many runs one pauses at every check point
 PARTLY = frozenset({REFERENCE_TYPES})  # of which Winch compiles a part, so that it would refuse most modules
 SHOWN = 20  # mismatches that are printed
+INTERRUPTED = 130
 
 
 class Bench:
@@ -54,7 +58,16 @@ class Bench:
         self.runner = examiner.runner
         self.out = out
         self.counts: dict[str, Counter[str]] = {o.id: Counter() for o in self.runner.oracles[1:]}
+        self.passed_over: Counter[str] = Counter()  # modules of which no budgets are tried, by reason
         self.mismatches = 0
+
+    def progress(self, what: str, count: int) -> Progress:
+        """Return the progress of a run."""
+        return Progress(f"{what}, {' '.join(self.counts)}", count)
+
+    def tell(self, progress: Progress, done: int) -> None:
+        """Say how far a run is."""
+        progress.tell(done, f"{self.mismatches} mismatches")
 
     def plans(self, first: int) -> Iterator[tuple[int, Plan, Source]]:
         """Yield metered plans without end, each with its index and choices."""
@@ -73,9 +86,9 @@ class Bench:
             if not judgement.is_with_itself:
                 counts = self.counts[judgement.oracle]
                 counts.update(judgement.comparison.compared)
+                counts.update(f"times tolerated {note}" for note in judgement.comparison.notes)
                 counts[kind] += 1
-                counts["known"] += judgement.divergence is not None
-                counts[type(judgement.comparison.verdict).__name__] += 1
+                counts[_came_to(judgement)] += 1
             if judgement.is_finding:
                 self.mismatches += 1
                 found = self.examiner.found(plan, judgement, index)
@@ -89,7 +102,9 @@ class Bench:
 
     def run_modules(self, count: int, first: int) -> None:
         """Run modules in slices."""
+        progress = self.progress("modules", count)
         for index, plan, choices in self.plans(first):
+            self.tell(progress, index - first)
             if index >= first + count:
                 break
             at_every = index % AT_EVERY == 0
@@ -101,15 +116,19 @@ class Bench:
     def run_budgets(self, count: int, first: int) -> None:
         """Run small calls with every budget."""
         done = 0
+        progress = self.progress("budgets", count)
         for index, plan, choices in self.plans(first):
+            self.tell(progress, done)
             if done >= count:
                 break
             straight = self.runner.run(plan, (self.runner.oracles[0].id,))
             if _is_cut(straight):
+                self.passed_over["came to a limit of the reference"] += 1
                 continue
             targets = exhaustion.targets(plan, straight.sides[0].records)
             small = [t for t in targets if t.is_exact and 0 < t.need <= exhaustion.SMALL]
             if not small:
+                self.passed_over["need more or nothing"] += 1
                 continue
             done += 1
             tried = exhaustion.plan_for(plan, target := choices.choose(small), exhaustion.every(target))
@@ -119,11 +138,20 @@ class Bench:
             self.take(index, tried, self.runner.judge(run), "cases")
 
 
+def _came_to(judgement: Judgement) -> str:
+    verdict = judgement.comparison.verdict
+    if isinstance(verdict, Incomparable):
+        return f"incomparable by {verdict.reason}"
+    if judgement.divergence is not None:
+        return f"known divergence {judgement.divergence.id}"
+    return type(verdict).__name__
+
+
 def _is_cut(run: Run) -> bool:
     return any(isinstance(r.outcome, (Exhausted, TimedOut)) for r in run.sides[0].records)
 
 
-def benches(engines: list[str], seed: int, profile: str, out: Path | None) -> Iterator[Bench]:
+def benches(engines: list[str], seed: int, profile: str, out: Path | None) -> Generator[Bench, None, None]:
     """Yield the benches of engines, one after the other; each ends with the next."""
     registry = load(baselines() / "divergences.toml")
     with contextlib.ExitStack() as opened:
@@ -152,7 +180,8 @@ def report(what: str, bench: Bench) -> None:
     """Print a line for each engine."""
     for oracle, counts in bench.counts.items():
         said = ", ".join(f"{counts[k]:,} {k}" for k in sorted(counts) if counts[k])
-        print(f"{what}, {oracle}: {said}; {bench.mismatches} mismatches", flush=True)
+        passed = "".join(f"; {n:,} modules {why}" for why, n in sorted(bench.passed_over.items()))
+        print(f"{what}, {oracle}: {said}{passed}; {bench.mismatches} mismatches", flush=True)
 
 
 def main() -> int:
@@ -165,23 +194,38 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="index of the first module")
     parser.add_argument("--out", type=Path, help="keep mismatches as cases in this directory")
     args = parser.parse_args()
-    totals: Counter[str] = Counter()
-    failed = False
-    for what, count in (("modules", args.modules), ("budgets", args.budgets)):
-        if not count:
-            continue
-        for bench in benches(args.engines or list(ENGINES), args.seed, args.profile, args.out):
-            (bench.run_modules if what == "modules" else bench.run_budgets)(count, args.first)
+    if not (args.modules or args.budgets):
+        parser.error("say how many: --modules N, --budgets N or both")
+    statuses = [0]
+    try:
+        for what, count in (("modules", args.modules), ("budgets", args.budgets)):
+            if count and INTERRUPTED not in statuses:
+                statuses.append(_run(args, what, count))
+    except Unavailable as e:
+        parser.error(str(e))
+    return max(statuses, key=(0, INTERRUPTED, 1).index)
+
+
+def _run(args: argparse.Namespace, what: str, count: int) -> int:
+    """Run modules or budgets on all engines, and return the exit status."""
+    compared = mismatches = 0
+    is_interrupted = False
+    noun = "pauses" if what == "modules" else "budgets"
+    with contextlib.closing(benches(args.engines or list(ENGINES), args.seed, args.profile, args.out)) as opened:
+        for bench in opened:
+            try:
+                (bench.run_modules if what == "modules" else bench.run_budgets)(count, args.first)
+            except KeyboardInterrupt:
+                is_interrupted = True
             report(what, bench)
-            totals[f"{what} mismatches"] += bench.mismatches
-            for counts in bench.counts.values():
-                totals[f"{what} pauses"] += counts["pauses"]
-                totals[f"{what} budgets"] += counts["budgets"]
-        compared = totals["modules pauses"] if what == "modules" else totals["budgets budgets"]
-        noun = "pauses" if what == "modules" else "budgets"
-        print(f"{what}: {count:,} per engine, {compared:,} {noun}, {totals[f'{what} mismatches']} mismatches")
-        failed = failed or totals[f"{what} mismatches"] > 0 or compared == 0
-    return 1 if failed else 0
+            mismatches += bench.mismatches
+            compared += sum(counts[noun] for counts in bench.counts.values())
+            if is_interrupted:
+                break
+    print(f"{what}: {count:,} per engine, {compared:,} {noun}, {mismatches} mismatches")
+    if mismatches or not (compared or is_interrupted):
+        return 1
+    return INTERRUPTED if is_interrupted else 0
 
 
 if __name__ == "__main__":

@@ -9,16 +9,17 @@ two seconds, and the closing line says how slow and how large it got.
 from __future__ import annotations
 
 import argparse
-import multiprocessing
+import contextlib
 import resource
 import signal
 import sys
 import time
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
+
+from ci.gates.chunks import Progress, each, ranges, settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -59,6 +60,7 @@ class Tally:
     failures: list[tuple[int, str]] = field(default_factory=list)
     slowest: tuple[float, int] = (0.0, 0)  # seconds, index
     peak_bytes: int = 0
+    is_interrupted: bool = False
 
     def add(self, other: Tally) -> None:
         self.counts += other.counts
@@ -118,57 +120,35 @@ def run_chunk(gate: Gate, seed: int, start: int, end: int, limit_s: float = 1.0)
 def _settle() -> None:
     """Bound the memory of a worker, and leave it to the parent what an interrupt means."""
     resource.setrlimit(resource.RLIMIT_DATA, (HEAP_BYTES, resource.getrlimit(resource.RLIMIT_DATA)[1]))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-class _Progress:
-    """Lines on the standard error: on a terminal one that changes, elsewhere fewer and fewer, down to one a minute."""
-
-    def __init__(self, name: str, count: int) -> None:
-        self.name, self.count = name, count
-        self.start_s = time.monotonic()
-        self.next_s = 2.0
-        self.is_terminal = sys.stderr.isatty()
-
-    def tell(self, tally: Tally) -> None:
-        elapsed_s = time.monotonic() - self.start_s
-        if elapsed_s < self.next_s:
-            return
-        self.next_s = elapsed_s + (2 if self.is_terminal else min(elapsed_s, 60))
-        line = f"{self.name}: {tally.done:,} of {self.count:,}, {tally.done / elapsed_s:,.0f}/s, {_failures(tally)}"
-        print(
-            f"\r{line}" if self.is_terminal else line, end="" if self.is_terminal else "\n", file=sys.stderr, flush=True
-        )
-
-    def end(self) -> None:
-        if self.is_terminal:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+    settle()
 
 
 def run(gate: Gate, seed: int, count: int, jobs: int, limit_s: float = 1.0) -> Tally:
     """Return how ``count`` inputs fared, failures told as they are found; an interrupt ends it with what there is."""
     tally = Tally()
-    progress = _Progress(gate.name, count)
-    starts = range(0, count, CHUNK)
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_settle) as pool:
-        chunks = [pool.submit(run_chunk, gate, seed, s, min(s + CHUNK, count), limit_s) for s in starts]
-        try:
-            for chunk in chunks:
-                some = chunk.result()
+    progress = Progress(gate.name, count)
+
+    def tell() -> None:
+        progress.tell(tally.done, _failures(tally))
+
+    work = partial(_chunk, gate, seed, limit_s)
+    try:
+        with contextlib.closing(each(work, ranges(0, count, CHUNK), jobs, tell, _settle)) as results:
+            for inputs, result in results:
+                some = Tally(failures=[(inputs[0], "a worker died")]) if result is None else result
                 for i, word in some.failures[: max(0, SHOWN - len(tally.failures))]:
                     print(_failure(gate, seed, i, word), flush=True)
                 tally.add(some)
-                progress.tell(tally)
-        except BrokenProcessPool:
-            failure = tally.done, f"a worker died, here or at one of the next {CHUNK * jobs - 1:,}"
-            tally.failures.append(failure)
-            print(_failure(gate, seed, *failure))
-        except KeyboardInterrupt:
-            pool.shutdown(wait=False, cancel_futures=True)
+                tell()
+    except KeyboardInterrupt:
+        tally.is_interrupted = True
     progress.end()
     tally.peak_bytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss << 10
     return tally
+
+
+def _chunk(gate: Gate, seed: int, limit_s: float, inputs: range) -> Tally:
+    return run_chunk(gate, seed, inputs.start, inputs.stop, limit_s)
 
 
 def _failure(gate: Gate, seed: int, i: int, word: str) -> str:
@@ -211,4 +191,4 @@ def main(gate: Gate, about: str | None, count: int, args: Sequence[str] | None =
     print(closing(gate, tally))
     if tally.failures:
         return 1
-    return 0 if tally.done == options.count else 130
+    return 130 if tally.is_interrupted else 0

@@ -46,8 +46,9 @@ def stops_of(text: str, *args: tuple[str, object], **rest) -> list[list[tuple]]:
 
 
 def test_a_small_run_is_clean():
-    counts, found = run_chunk(seed=2, start=0, end=24)
-    assert found == []
+    tally = run_chunk(2, range(24))
+    counts = tally.counts
+    assert tally.found == []
     assert counts["trap stops"] > 20
     assert counts["host stops"] > 20
 

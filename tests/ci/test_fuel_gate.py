@@ -74,7 +74,7 @@ def test_a_wrong_model_is_found(name, monkeypatch):
 
 
 def test_what_escapes_is_a_failure_of_its_module():
-    tally = check_chunk("nothing-like-this", 1, [3, 4], 1)
+    tally = check_chunk("nothing-like-this", 1, 1, [3, 4])
     assert [i for i, _ in tally.failures] == [3, 4]
     assert tally.tried == 2
 
