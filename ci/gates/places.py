@@ -50,11 +50,16 @@ class Code:
         return next(ins for ins in self.codes[place[0]].body if ins.offset == place[1])
 
     def user(self, place: Place) -> Place | None:
-        """Return where what an instruction pushes is popped, if that is before any control."""
+        """Return where what an instruction pushes is popped, if control goes there and nowhere else.
+
+        A block that begins changes neither that nor the stack.
+        """
         code = self.codes[place[0]]
         view = self.context.function(self.context.funcs[place[0]].comp, code.locals)  # type: ignore[arg-type]
         above = 0  # operands above it
         for ins in (ins for ins in code.body if ins.offset > place[1]):
+            if ins.row.control is Control.BLOCK:
+                continue
             if ins.row.effect is Effect.CONTROL:
                 return None
             arrow = ins.row.arrow(view, ins.imms)

@@ -31,6 +31,8 @@ RECURSION = """(func $f (export "f") (param i32)
     unreachable)"""
 SUNK = '(memory 1) (func (export "f") (param i32) (result f32) local.get 0 f32.load f32.ceil)'
 ADDRESS = '(memory 1) (func (export "f") (param i32) (result f32) local.get 0 i32.load f32.load)'
+BLOCK = """(memory 1) (func (export "f") (param i32) (result f32)
+    local.get 0 i32.load (block (param i32) (result f32) f32.load))"""
 SHAPE = """(func $g (param i32) (result i32) i32.const 1 local.get 0 i32.div_s)
     (func (export "f") (param i32) (result i32) local.get 0 call $g i32.const 1 i32.add)"""
 
@@ -40,7 +42,7 @@ def plan_of(text: str, arg: int) -> Plan:
         Step("instantiate", {"instance": "m", "module": "m", "imports": {}}),
         Step("call", {"instance": "m", "export": "f", "args": [("i32", f"{arg:08x}")]}),
     )
-    return Plan(steps, {"m": wasm(text)}, features=("mvp",), nan="none")
+    return Plan(steps, {"m": wasm(text)}, features=("multi-value", "mvp"), nan="none")
 
 
 @pytest.fixture(scope="module", params=ENGINES)
@@ -63,7 +65,9 @@ def test_a_small_run_is_clean(engine: OracleLike) -> None:
         ("wasmer", "load sunk into the access of its address", ADDRESS, 65536),
         ("wasmtime:none", "load sunk into its user", ADDRESS, 65536),
         ("wasmtime:none", "trap at a return address", RECURSION, 3),
+        ("wasmtime:none", "load sunk into its user", BLOCK, 65536),
         pytest.param(OLD, "load sunk into its user", SUNK, 65536, marks=pytest.mark.external),
+        pytest.param(OLD, "load sunk into its user", BLOCK, 65536, marks=pytest.mark.external),
         pytest.param(OLD, "trap at a return address", RECURSION, 3, marks=pytest.mark.external),
     ],
 )
