@@ -7,6 +7,7 @@ in memory at the end of each of its basic blocks.  Adding a model is adding an e
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -78,6 +79,9 @@ _WASMTIME_50_WINCH = FuelModel(
     pieces=_each, bulk=Bulk.FLAT, refund=Refund.BLOCK, splits=_BASIC_BLOCKS, startup=_STARTUP,
 )  # fmt: skip
 
+# Pulley's host is not that of the machine: its pages are of 64 KiB, by which the images of memories are copied.
+_WASMTIME_50_PULLEY = replace(_WASMTIME_50, variant="pulley", startup=replace(_STARTUP, page_bits=16))
+
 # Before 49, units of bulk operators are paid and checked before, those of memory.grow only checked.
 
 
@@ -86,16 +90,15 @@ def _but_pages(row: Instr, n: int) -> int:
     return 0 if row.bulk.unit == "page" else n
 
 
+_STARTUP_48 = StartupFunctions(_one, before=True, loses_end=True)
+
 _WASMTIME_48 = FuelModel(
     "wasmtime", 48, "", flat=_one, entry=1, check=Check.REMAINS, checks=frozenset({Start.ENTRY, Start.LOOP}),
     pieces=_but_pages, bulk=Bulk.BEFORE, unchecked=UNCHECKED, refund=Refund.SAVED, forgets=True, wraps=True,
-    startup=StartupFunctions(_one, before=True, loses_end=True),
+    startup=_STARTUP_48,
 )  # fmt: skip
-_WASMTIME_48_WINCH = FuelModel(
-    "wasmtime", 48, "winch", flat=_one, entry=1, check=Check.REMAINS, checks=frozenset({Start.ENTRY, Start.LOOP}),
-    pieces=_each, bulk=Bulk.FLAT, refund=Refund.BLOCK, splits=_BASIC_BLOCKS,
-    startup=StartupFunctions(_one, before=True, loses_end=True),
-)  # fmt: skip
+_WASMTIME_48_WINCH = replace(_WASMTIME_50_WINCH, version=48, startup=_STARTUP_48)
+_WASMTIME_48_PULLEY = replace(_WASMTIME_48, variant="pulley", startup=replace(_STARTUP_48, page_bits=16))
 
 # In 36 nothing is counted by pieces, the host calls start functions, and branches on references do not sum up.
 _WASMTIME_36 = FuelModel(
@@ -122,16 +125,10 @@ _WASMI = FuelModel(
 MODELS: dict[tuple[str, int, str], FuelModel] = {
     (model.name, model.version, model.variant): model
     for model in (
-        UNIT,
-        unit_model(None),
-        _WASMTIME_50,
-        _WASMTIME_50_WINCH,
-        _WASMTIME_48,
-        _WASMTIME_48_WINCH,
-        _WASMTIME_36,
-        _WASMI,
+        UNIT, unit_model(None), _WASMTIME_50, _WASMTIME_50_WINCH, _WASMTIME_50_PULLEY, _WASMTIME_48,
+        _WASMTIME_48_WINCH, _WASMTIME_48_PULLEY, _WASMTIME_36, _WASMI,
     )
-}
+}  # fmt: skip
 
 
 def fuel_model(name: str, version: int = 0, variant: str = "") -> FuelModel:

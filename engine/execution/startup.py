@@ -32,7 +32,7 @@ __all__ = ["Act", "Startup", "StartupFunctions", "Step", "image_sizes"]
 
 MAX_IMAGE = 1 << 20  # elements of a table that are laid out ahead
 DENSE = 16 << 20  # bytes: the image of a memory may be this large however little of it is data
-HOST_PAGE_BITS = 12  # memories of smaller pages have no image
+HOST_PAGE_BITS = 12  # of the hosts that most compilers compile for; memories of smaller pages have no image
 BY_EXPRESSIONS = 4  # the bit in the flag of an element segment that has expressions for its elements
 
 
@@ -46,9 +46,10 @@ class StartupFunctions:
     the last check is lost, unless there is a start function to call.  They are Cranelift's, whatever compiles the
     functions of a module.
 
-    The function asks whether images must be copied, which is so, page by page of the host, where the module imports
-    a memory.  Where they need not be, what was charged since the last check is lost: it is written on the other branch
-    alone.  A function that has nothing to do but to ask is there if some memories have images and others have none.
+    The function asks whether images must be copied, which is so, by whole pages of the host that it is compiled for
+    (``page_bits``), where the module imports a memory.  Where they need not be, what was charged since the last check
+    is lost: it is written on the other branch alone.  A function that has nothing to do but to ask is there if some
+    memories have images and others have none.
     """
 
     operator: Callable[[Instr], int]
@@ -57,6 +58,7 @@ class StartupFunctions:
     unchecked: int = UNCHECKED
     before: bool = False
     loses_end: bool = False
+    page_bits: int = HOST_PAGE_BITS
 
     def __call__(self, module: Module, context: Context) -> Startup | None:
         """Return what the startup function of a module does, None where it needs none."""
@@ -70,7 +72,7 @@ class StartupFunctions:
             if table.init is not None and not _is_filled_ahead(table.init, table.type.limits.min)
         }
         elems = {x: [mode.offset, *_elements(module.elems[x])] for x, mode in _not_laid_out(module, context, tables)}
-        not_in_images, images = _images(module, context)
+        not_in_images, images = _images(module, context, self.page_bits)
         datas = {x: mode.offset for x, mode in not_in_images}
         asks = bool(images) and len(images) < len(context.mems)
         if not (before or passive or tables or elems or datas or asks or module.start is not None):
@@ -249,22 +251,22 @@ def _not_laid_out(module: Module, context: Context, filled: dict[int, Expr]) -> 
 
 def image_sizes(module: Module, context: Context) -> list[int]:
     """Return the sizes in bytes of the images that memories of a module have, none where data need be copied."""
-    return _images(module, context)[1]
+    return _images(module, context, HOST_PAGE_BITS)[1]
 
 
-def _images(module: Module, context: Context) -> tuple[list[tuple[int, Active]], list[int]]:
+def _images(module: Module, context: Context, page_bits: int) -> tuple[list[tuple[int, Active]], list[int]]:
     """Return the active data segments that are not in the image of a memory, all or none, and the sizes of images."""
     active = [(x, data.mode) for x, data in enumerate(module.datas) if isinstance(data.mode, Active)]
     spans: dict[int, tuple[int, int, int]] = {}  # by memory: bytes of data, begin and end of the image
     for x, mode in active:
         d, n, t = _place(mode.offset), len(module.datas[x].init), context.mem(mode.index)
         is_own = mode.index >= context.imported["mem"]
-        if d is None or not is_own or d + n > t.limits.min << t.page_bits or (n and t.page_bits < HOST_PAGE_BITS):
+        if d is None or not is_own or d + n > t.limits.min << t.page_bits or (n and t.page_bits < page_bits):
             return active, []
         if n:
             size, begin, end = spans.get(mode.index, (0, d, d))
             spans[mode.index] = size + n, min(begin, d), max(end, d + n)
     if any(end - begin >= max(2 * size, DENSE) for size, begin, end in spans.values()):
         return active, []
-    pages = ((begin >> HOST_PAGE_BITS, -(-end >> HOST_PAGE_BITS)) for _, (_, begin, end) in sorted(spans.items()))
-    return [], [(last - first) << HOST_PAGE_BITS for first, last in pages]
+    pages = ((begin >> page_bits, -(-end >> page_bits)) for _, (_, begin, end) in sorted(spans.items()))
+    return [], [(last - first) << page_bits for first, last in pages]

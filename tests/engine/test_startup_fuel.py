@@ -185,6 +185,20 @@ def test_traps_of_the_start_function_are_as_in_a_call(oracle):
 IMAGE = '(memory 1) (data (i32.const 0) "abc")'
 
 
+IMAGES = (
+    ('(memory 1) (data (memory 1) (i32.const 0) "abc")', (1, 1)),
+    ('(memory 1) (data (memory 1) (i32.const 4095) "abc")', (2, 1)),
+    ('(memory 2) (data (memory 1) (i32.const 65535) "abc") (memory 1) (data (memory 2) (i32.const 9) "a")', (3, 3)),
+)
+
+
+@pytest.mark.parametrize("oracle", [*CRANELIFT, *WINCH, "reference:fuel=wasmtime-50-pulley"])
+@pytest.mark.parametrize(("text", "pages"), IMAGES)
+def test_images_are_copied_by_pages_of_the_host_where_a_memory_is_imported(oracle, text, pages):
+    size = 65_536 * pages[1] if "pulley" in oracle else 4096 * pages[0]
+    assert cost(oracle, f'(import "" "m" (memory 1)) {text}') == 1 + size
+
+
 @every_oracle
 def test_what_is_pending_where_memories_have_images_is_lost(oracle):
     assert cost(oracle, "(global funcref (ref.null func))") == 2

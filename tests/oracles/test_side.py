@@ -129,6 +129,7 @@ def test_an_older_wasmtime_is_made_of_all_files_of_its_adapter(release: int) -> 
 
 _OLDER = {
     "wasmtime@48": "wasmtime 48", "wasmtime@48:none": "wasmtime 48", "wasmtime@48:winch": "wasmtime 48:winch",
+    "wasmtime@48:pulley": "wasmtime 48:pulley",
     "wasmtime@36": "wasmtime 36", "wasmtime@36:none": "wasmtime 36", "wasmtime@36:winch": "",
 }  # fmt: skip
 

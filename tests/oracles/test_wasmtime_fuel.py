@@ -12,12 +12,12 @@ from oracles.adapters.wasmtime_fuel import MEASUREMENTS, MODELS, START, fitting,
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_worker_names_the_model_that_fits(variant: str) -> None:
     description = wasmtime.adapter(variant).describe()
-    assert description.fuel_model == ("wasmtime 50:winch" if variant == "winch" else "wasmtime 50")
+    assert description.fuel_model == "wasmtime 50" + (f":{variant}" if variant in ("winch", "pulley") else "")
     assert description.fuel_note == ""
 
 
 @pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("text", MEASUREMENTS, ids=["core", "more", "startup", "throwing"])
+@pytest.mark.parametrize("text", MEASUREMENTS, ids=["core", "more", "startup", "images", "throwing"])
 def test_our_model_of_the_name_leaves_what_the_column_says(model: str, text: str) -> None:
     ours = reference.adapter("fuel=" + model.replace(" ", "-").replace(":", "-"))
     assert ours.describe().fuel_model == model
