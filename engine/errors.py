@@ -105,6 +105,16 @@ class WasmError(Exception):
     def __str__(self) -> str:
         return f"{self.message} ({self.where})" if self.where is not None and str(self.where) else self.message
 
+    def __reduce__(self) -> Any:
+        """Copy and pickle by what an error says, since what makes one is not what it is made of."""
+        return _remade, (type(self), self.args, self.__dict__)
+
+
+def _remade(cls: type[WasmError], args: tuple[Any, ...], fields: dict[str, Any]) -> WasmError:
+    error = cls.__new__(cls, *args)
+    error.__dict__.update(fields)
+    return error
+
 
 class MalformedError(WasmError):
     """The bytes or the text break the grammar (spec: binary, text)."""
@@ -158,6 +168,9 @@ class Trap(WasmError):
         super().__init__(f"{kind.value}: {detail}" if detail else kind.value, where)
         self.kind = kind
         self.activations: list[Any] = []
+
+    def __reduce__(self) -> Any:
+        return _remade, (type(self), self.args, {**self.__dict__, "activations": []})  # which belong to a store
 
 
 class UncaughtException(WasmError):
