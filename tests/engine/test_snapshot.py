@@ -13,10 +13,13 @@ from ci.gates import snapshots
 from ci.gates.worlds import scene
 from engine import (
     Config,
+    Finished,
     HostTrap,
     OutOfFuel,
+    SnapshotError,
     Store,
     Suspended,
+    Yielded,
     call_resumable,
     decode,
     encode,
@@ -24,6 +27,7 @@ from engine import (
     invoke,
     validate,
 )
+from engine.debug import Stepper
 from engine.errors import Trap, UncaughtException
 from engine.execution.build import Build
 from engine.execution.fuel_models import MODELS
@@ -496,3 +500,44 @@ def test_a_call_that_forgets_what_was_charged_is_noticed(field, monkeypatch):
     monkeypatch.setattr(CallReader, "_stands", stands)
     with pytest.raises(AssertionError):
         test_to_save_and_restore_at_every_pause_changes_nothing(LOOPS, MODELS["wasmtime", 50, ""], Build())
+
+
+STEPPED = """(module (func $g (param i32) (result i32) (i32.add (local.get 0) (i32.const 3)))
+  (func (export "f") (param i32) (result i32)
+    (loop (local.set 0 (i32.sub (local.get 0) (i32.const 1))) (drop (call $g (local.get 0))) (br_if 0 (local.get 0)))
+    (call $g (local.get 0))))"""
+
+
+def test_a_call_that_a_debugger_stopped_between_two_check_points_is_refused_and_goes_on():
+    store = Store(Config(guest_debug=True))
+    stepper = Stepper(store, instantiate(store, module(STEPPED)).exports["f"], [3])
+    refusals = 0
+    while not stepper.done:
+        try:
+            data = save(store, calls={"c": Yielded(stepper._activation)})
+        except SnapshotError as e:
+            refusals += 1
+            assert e.path.startswith("calls['c'].frames[")
+        else:
+            assert data["calls"]["c"]["frames"][0]["start"] == "entry"
+        stepper.step()
+    assert (stepper.results, refusals > 20) == ([3], True)
+
+
+@pytest.mark.parametrize(("before", "after"), [(True, False), (False, True)])
+def test_a_call_that_stands_at_a_check_point_goes_on_with_or_without_a_debugger(before, after):
+    store = Store(Config(guest_debug=before))
+    func = instantiate(store, module(STEPPED)).exports["f"]
+    store.set_fuel(1000)
+    store.set_fuel_interval(1)
+    stops = 0
+    call = call_resumable(store, func, 3)
+    while not isinstance(call, Finished):
+        other, calls, _ = restore(save(store, calls={"c": call}), [module(STEPPED)], config=Config(guest_debug=after))
+        end = calls["c"]
+        while not isinstance(end, Finished):
+            end = end.resume(other)
+        call = call.resume(store)
+        stops += 1
+        assert end.results == (3,)
+    assert (other.fuel_left, stops > 5) == (store.fuel_left, True)
