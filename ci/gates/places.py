@@ -50,22 +50,27 @@ class Code:
         return next(ins for ins in self.codes[place[0]].body if ins.offset == place[1])
 
     def user(self, place: Place) -> Place | None:
-        """Return where what an instruction pushes is popped, if control goes there and nowhere else.
+        """Return where what an instruction pushes is used first, if control goes there and nowhere else.
 
-        A block that begins changes neither that nor the stack.
+        Locals may carry it there, and a block may begin on the way: neither is anything to a compiler.
         """
         code = self.codes[place[0]]
         view = self.context.function(self.context.funcs[place[0]].comp, code.locals)  # type: ignore[arg-type]
-        above = 0  # operands above it
+        stack = [True]  # which operands it is, from where it was pushed upwards
+        held: set[int] = set()  # locals that it is in
         for ins in (ins for ins in code.body if ins.offset > place[1]):
             if ins.row.control is Control.BLOCK:
                 continue
             if ins.row.effect is Effect.CONTROL:
                 return None
             arrow = ins.row.arrow(view, ins.imms)
-            if len(arrow.pops) > above:
+            popped = [stack.pop() if stack else False for _ in arrow.pops]
+            if ins.row.name in ("local.set", "local.tee"):
+                (held.add if popped[0] else held.discard)(ins.imms[0])
+            elif any(popped) and ins.row.name != "drop":
                 return place[0], ins.offset
-            above += len(arrow.pushes) - len(arrow.pops)
+            carried = ins.row.name in ("local.get", "local.tee") and ins.imms[0] in held
+            stack += [carried] * len(arrow.pushes)
         return None
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ci.gates.backtraces import judge_backtraces, judge_range, lack_of, program_for, wrong_rows
-from ci.gates.places import EXPLAINED
+from ci.gates.places import EXPLAINED, Code
 from ci.gates.shapes import FEATURES, shape
 from engine.binary import decode
 from engine.features import EXECUTED
@@ -33,6 +33,8 @@ SUNK = '(memory 1) (func (export "f") (param i32) (result f32) local.get 0 f32.l
 ADDRESS = '(memory 1) (func (export "f") (param i32) (result f32) local.get 0 i32.load f32.load)'
 BLOCK = """(memory 1) (func (export "f") (param i32) (result f32)
     local.get 0 i32.load (block (param i32) (result f32) f32.load))"""
+LOCALS = """(memory 1) (func (export "f") (param i32) (result f32) (local i32)
+    local.get 0 i32.load local.set 1 i64.const 5 drop local.get 1 local.tee 0 f32.load)"""
 SHAPE = """(func $g (param i32) (result i32) i32.const 1 local.get 0 i32.div_s)
     (func (export "f") (param i32) (result i32) local.get 0 call $g i32.const 1 i32.add)"""
 
@@ -66,8 +68,11 @@ def test_a_small_run_is_clean(engine: OracleLike) -> None:
         ("wasmtime:none", "load sunk into its user", ADDRESS, 65536),
         ("wasmtime:none", "trap at a return address", RECURSION, 3),
         ("wasmtime:none", "load sunk into its user", BLOCK, 65536),
+        ("wasmtime:none", "load sunk into its user", LOCALS, 65536),
+        ("wasmer", "load sunk into the access of its address", LOCALS, 65536),
         pytest.param(OLD, "load sunk into its user", SUNK, 65536, marks=pytest.mark.external),
         pytest.param(OLD, "load sunk into its user", BLOCK, 65536, marks=pytest.mark.external),
+        pytest.param(OLD, "load sunk into its user", LOCALS, 65536, marks=pytest.mark.external),
         pytest.param(OLD, "trap at a return address", RECURSION, 3, marks=pytest.mark.external),
     ],
 )
@@ -145,6 +150,26 @@ def test_an_engine_whose_frames_are_not_exact_is_refused() -> None:
     assert lack_of("wasmer") is None
     assert lack_of("wasmtime:pulley") == "wasmtime:pulley: its frames are not exact"
     assert "no oracle" in str(lack_of("nobody"))
+
+
+@pytest.mark.parametrize(
+    ("rest", "user"),
+    [
+        ("i32.eqz drop", "i32.eqz"),
+        ("local.set 0 local.get 0 i32.clz drop", "i32.clz"),
+        ("local.tee 0 drop local.get 0 i32.ctz drop", "i32.ctz"),
+        ("i32.const 1 i32.eqz drop (block (param i32) i32.popcnt drop)", "i32.popcnt"),
+        ("i32.const 1 i32.add drop", "i32.add"),
+        ("drop i32.const 1 i32.eqz drop", None),
+        ("local.set 0 i32.const 1 local.set 0 local.get 0 i32.eqz drop", None),
+        ("(loop (param i32) i32.eqz drop)", None),
+    ],
+)
+def test_the_user_of_a_value_is_followed_through_locals_and_blocks(rest: str, user: str | None) -> None:
+    code = Code(decode(wasm(f"(memory 1) (func (param i32) local.get 0 i32.load {rest})"), EXECUTED))
+    body = code.codes[0].body
+    place = code.user((0, next(ins.offset for ins in body if ins.row.name == "i32.load")))
+    assert (None if place is None else code.at(place).row.name) == user
 
 
 @pytest.mark.parametrize("lacking", ["tail-call", "exceptions"])
