@@ -426,6 +426,7 @@ def _setter(name: str) -> str:
     return f"wasmtime_config_{name}_set"
 
 
+@cache
 def version() -> str:
     """Return the version of the installed wheel."""
     return importlib.metadata.version("wasmtime")
