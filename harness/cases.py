@@ -72,8 +72,9 @@ class CaseResult:
     """What one case came to.
 
     ``digest`` is None where a wall clock or the machine's memory had a say.  ``counts`` has keys ``KIND/NAME`` with the
-    kinds outcome, trap, note, run (plans by check), compared and off (checks that could not be made), and one of
-    ``harness.report.VERDICTS`` for each comparison.  ``seconds`` is by phase.
+    kinds outcome, trap, note, run (plans by check), compared, off (checks that could not be made), passed (plans that
+    should have followed and did not), and one of ``harness.report.VERDICTS`` for each comparison.  ``seconds`` is by
+    phase.
     ``error`` tells a fault of our own: a traceback, or why a generated module is refused.
     """
 
@@ -187,7 +188,8 @@ class Examiner:
         """Run the plans that follow from a run, and return the judgements on each."""
         found: list[tuple[Plan, Judgement]] = []
         digests = [result.digest]
-        trials = self.course.derive(run, judgements, started.choices)
+        passed: Counter[str] = Counter()
+        trials = self.course.derive(run, judgements, started.choices, passed)
         trial = next(trials, None)
         while trial is not None:
             tried = self.runner.run(trial.plan, trial.oracles)
@@ -201,6 +203,7 @@ class Examiner:
                 trial = trials.send(tried)
             except StopIteration:
                 trial = None
+        result.counts.update({f"passed/{why}": n for why, n in passed.items()})
         result.digest = _joined(digests)
         return found
 

@@ -118,6 +118,8 @@ def summary_lines(tally: Tally, title: str, places: Sequence[str] = ()) -> list[
         row("checks", "  ".join(filter(None, (_shares(compared), _shares({f"{k} runs": n for k, n in runs.items()})))))
     for n, (name, cases) in enumerate(tally.of_kind("off").items()):
         row("" if n else "checks off", f"{name} ({cases:,} cases)")
+    for n, (name, cases) in enumerate(tally.of_kind("passed").items()):
+        row("" if n else "passed over", f"{name} ({cases:,} cases)")
     row("time", "  ".join(f"{p} {100 * tally.seconds[p] / total:.0f}%" for p in _PHASES))
     row("outcomes", _shares(tally.of_kind("outcome")))
     row("traps", _shares(tally.of_kind("trap")) or "none")

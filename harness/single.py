@@ -33,7 +33,7 @@ __all__ = ["SingleError", "assemble", "parse_value", "plan_of_module", "plan_of_
 
 MODULE = INSTANCE = "m"
 ROUNDS = 6  # calls of each exported function with parameters, each with other edges
-MAX_CALLS = 200
+MANY = 200  # calls: of functions that are more, each is called with fewer edges, and once at least
 _HOST_SEED = 7
 _LIMITS = Limits(memory_pages=1024, table_elements=100_000)
 
@@ -66,7 +66,7 @@ def plan_of_module(
         Step("observe", {}),
     ]
     calls = [(invoke, _arguments(shape, invoke, args))] if invoke is not None else _every_call(shape)
-    for name, values in calls[:MAX_CALLS]:
+    for name, values in calls:
         steps.append(Step("call", {"instance": INSTANCE, "export": name, "args": values}))
         steps.append(Step("observe", {}))
     return Plan(tuple(steps), {MODULE: wasm}, hosts=hosts, features=features, nan=nan, limits=_LIMITS)
@@ -99,8 +99,10 @@ def _host(t: FuncType) -> HostFunc:
 
 def _every_call(shape: _Shape | None) -> list[tuple[str, list[Value]]]:
     calls: list[tuple[str, list[Value]]] = []
-    for name, t in (shape.exports if shape else {}).items():
-        rounds = ROUNDS if t.params else 1
+    exports = shape.exports if shape else {}
+    most = max(1, min(ROUNDS, MANY // max(1, len(exports))))
+    for name, t in exports.items():
+        rounds = most if t.params else 1
         calls += [(name, [_edge(p, n - k if n % 2 else n + k) for k, p in enumerate(t.params)]) for n in range(rounds)]
     return calls
 

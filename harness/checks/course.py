@@ -55,6 +55,8 @@ class Course:
         self.counts = Counter(
             f"off/{check} of {oracle}: {reason}" for oracle, off in self.off.items() for check, reason in off.items()
         )
+        if self.on("resume") and resume.forgets(of_reference.fuel_model):
+            self.counts[f"off/straight runs of {self.reference}: its model forgets what callees spent"] += 1
 
     def on(self, check: str) -> list[str]:
         """Return the engines for which a check is on."""
@@ -71,14 +73,30 @@ class Course:
             plan = debug.derive(plan)
         return fuel.derive(plan, choices) if metered and (self.on("fuel") or self.on("resume")) else plan
 
-    def derive(self, run: Run, judgements: Sequence[Judgement], choices: Source) -> Generator[Trial, Run, None]:
-        """Yield the trials that follow from the run of a case; each is sent the run that it came to."""
-        if not fuel.is_metered(run.plan) or not run.sides or _is_cut(run):
+    def derive(
+        self, run: Run, judgements: Sequence[Judgement], choices: Source, passed: Counter[str]
+    ) -> Generator[Trial, Run, None]:
+        """Yield the trials that follow from the run of a case; each is sent the run that it came to.
+
+        Those that should have followed and do not are counted in ``passed``, by check and reason.
+        """
+        if not fuel.is_metered(run.plan) or not run.sides:
             return
         parted = {j.oracle for j in judgements if isinstance(j.comparison.verdict, Differ)}
         resumed, exhausted = choices.chance(RESUMED), choices.chance(EXHAUSTED)
+        is_cut = _is_cut(run)
+
+        def left(kind: str, check: str) -> list[str]:
+            """Return the engines for which a trial of a check makes sense."""
+            on = self.on(check)
+            if on and is_cut:
+                passed[f"{kind}: the case came to a limit"] += 1
+                return []
+            passed.update(f"{kind} of {o}: the case has its difference" for o in on if o in parted)
+            return [o for o in on if o not in parted]
+
         checked: dict[int, list[int]] = {}
-        if resumed and (oracles := [o for o in self.on("resume") if o not in parted]):
+        if resumed and (oracles := left("resume", "resume")):
             plan = resume.derive(run.plan, choices)
             sliced = yield Trial("resume", plan, (self.reference, *oracles))
             if choices.chance(RESTORED) and self.restored is not None and not sliced.is_timed_out:
@@ -86,9 +104,11 @@ class Course:
             if resume.steps_through(plan):
                 records = [record for _, record in resume.kept(plan, sliced.sides[0].records)]
                 checked = exhaustion.points(run.plan, records)
-        if exhausted and (oracles := [o for o in self.on("fuel") if o not in parted]):
+        if exhausted and (oracles := left("exhaustion", "fuel")):
             tried = exhaustion.derive(run.plan, run.sides[0].records, choices, checked)
-            if tried is not None:
+            if tried is None:
+                passed["exhaustion: no step spends fuel, or all spend too much"] += 1
+            else:
                 yield Trial("exhaustion", tried if "state" in self.checks else blind(tried), (self.reference, *oracles))
 
 

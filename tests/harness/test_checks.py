@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
 
@@ -261,10 +262,10 @@ def course(**engines):
     return Course({"reference": OURS, **engines}, ALL_CHECKS)
 
 
-def followed(given, plan, records, judgements, seed):
+def followed(given, plan, records, judgements, seed, passed=None):
     """Return the trials that follow from a run, each answered by the same records."""
     run = Run(plan, (Side("reference", records), Side("a", records)))
-    trials = given.derive(run, judgements, choices(seed))
+    trials = given.derive(run, judgements, choices(seed), Counter() if passed is None else passed)
     found = []
     trial = next(trials, None)
     while trial is not None:
@@ -317,6 +318,35 @@ def test_nothing_follows_where_states_have_parted_or_nothing_is_metered():
     assert not [t for seed in range(50) for t in followed(given, PLAN, records, [agreeing("a")], seed)]
     cut = told(metered(), (LARGE - 3, LARGE - 10, LARGE - 12), {4: Exhausted("stack")})
     assert not [t for seed in range(50) for t in followed(given, metered(), cut, [agreeing("a")], seed)]
+
+
+def test_what_does_not_follow_is_counted_with_its_reason():
+    given = course(a=described("a"))
+    spent = (LARGE - 3, LARGE - 10, LARGE - 12)
+
+    def reasons(records, judgement):
+        passed = Counter()
+        trials = sum(len(followed(given, metered(), records, [judgement], seed, passed)) for seed in range(50))
+        return trials, passed
+
+    trials, passed = reasons(told(metered(), spent), agreeing("a"))
+    assert not passed
+    for why, records, judgement in (
+        (" of a: the case has its difference", told(metered(), spent), agreeing("a", Differ("R2", 0, "x", "1", "2"))),
+        (": the case came to a limit", told(metered(), spent, {4: Exhausted("stack")}), agreeing("a")),
+    ):
+        none, passed = reasons(records, judgement)
+        assert none == 0
+        assert sum(passed.values()) == trials
+        assert set(passed) == {"resume" + why, "exhaustion" + why}
+    _, passed = reasons(told(metered(), (LARGE, LARGE, LARGE)), agreeing("a"))
+    assert set(passed) == {"exhaustion: no step spends fuel, or all spend too much"}
+
+
+def test_a_model_that_forgets_is_not_held_against_its_straight_run_and_that_is_said():
+    ours = replace(OURS, fuel_model="wasmtime 48")
+    given = Course({"reference": ours, "a": described("a", "wasmtime 48")}, ALL_CHECKS)
+    assert given.counts["off/straight runs of reference: its model forgets what callees spent"] == 1
 
 
 def test_checks_that_are_off_are_counted_with_their_reason():

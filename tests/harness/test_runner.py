@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
 from harness.compare import Agree, Differ, Incomparable
 from harness.divergences import parse
 from harness.runner import RETRY_FACTOR, Runner
-from oracles.outcome import Exhausted, Returned, TimedOut, Trapped
+from oracles.outcome import Exhausted, Record, Returned, TimedOut, Trapped
 from oracles.plan import Limits, Plan, Step
 from tests.support.fakes import FakeOracle, all_return
 
@@ -134,3 +135,50 @@ def test_outcomes_and_traps_of_effective_steps_are_counted():
     with Runner([FakeOracle("reference", behave), FakeOracle("one", behave)]) as runner:
         outcomes, trapped = runner.run(plan).outcome_counts()
     assert (outcomes, trapped) == ({"trapped": 1, "returned": 1}, {"unreachable": 1})
+
+
+METERED = replace(PLAN, steps=(Step("set_fuel", {"fuel": 100}), *PLAN.steps))
+SLICED = replace(METERED, steps=(Step("yield_schedule", {"intervals": [1]}), *METERED.steps))
+
+
+def spending(after_trap, after_trap_in_slices):
+    """Return an engine whose first call traps and leaves so much fuel, and whose second spends one unit."""
+
+    def behave(plan):
+        is_sliced = plan.steps[0].kind == "yield_schedule"
+        left = after_trap_in_slices if is_sliced else after_trap
+        pauses = {"pauses": [], "paused": 1} if is_sliced else {}
+        answers = [(Returned(), None)] * (1 + is_sliced)
+        answers += [(Trapped("unreachable"), {"fuel": left, **pauses}), (Returned(), {"fuel": left - 1, **pauses})]
+        return [Record(i, *answer) for i, answer in enumerate(answers)]
+
+    return behave
+
+
+def test_what_a_trap_in_slices_does_not_give_back_is_tolerated_by_name():
+    with Runner([FakeOracle("reference", spending(90, 85), fuel_model="unit"), FakeOracle("one")]) as runner:
+        (judgement,) = runner.check_straight(runner.run(SLICED))
+    assert (judgement.comparison.verdict, judgement.comparison.notes) == (Agree(), ("fuel-pause",))
+    assert judgement.is_with_itself
+
+
+def test_what_a_trap_in_slices_gives_back_beyond_the_straight_run_is_a_finding():
+    with Runner([FakeOracle("reference", spending(85, 90), fuel_model="unit"), FakeOracle("one")]) as runner:
+        (judgement,) = runner.check_straight(runner.run(SLICED))
+    assert isinstance(judgement.comparison.verdict, Differ)
+    assert judgement.comparison.verdict.rule == "R9"
+
+
+def test_slices_that_change_nothing_agree_without_a_note():
+    with Runner([FakeOracle("reference", spending(90, 90), fuel_model="unit"), FakeOracle("one")]) as runner:
+        (judgement,) = runner.check_straight(runner.run(SLICED), runner.run(METERED))
+    assert (judgement.comparison.verdict, judgement.comparison.notes) == (Agree(), ())
+
+
+def test_equal_runs_are_told_once_in_the_digest_and_others_are_not():
+    def digest(*bits):
+        engines = [FakeOracle(f"e{n}", returns(b, b)) for n, b in enumerate(bits)]
+        with Runner(engines) as runner:
+            return runner.run(PLAN).digest()
+
+    assert len({digest(*bits) for bits in ("11", "12", "21", "22")}) == 4
