@@ -190,12 +190,15 @@ class Examiner:
         digests = [result.digest]
         passed: Counter[str] = Counter()
         trials = self.course.derive(run, judgements, started.choices, passed)
-        trial = next(trials, None)
+        trial, before = next(trials, None), run
         while trial is not None:
             tried = self.runner.run(trial.plan, trial.oracles)
             more = self.runner.judge(tried)
             if trial.check == "resume":
                 more += self.runner.check_straight(tried, run)
+            elif trial.check == "values":
+                more += self.runner.check_values(tried, before)
+            before = tried
             self._note(result, trial.check, tried, more)
             digests.append(None if tried.is_timed_out else tried.digest())
             found += [(trial.plan, judgement) for judgement in more]

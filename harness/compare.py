@@ -68,7 +68,7 @@ __all__ = [
 ]  # fmt: skip
 
 _PASSIVE = frozenset(
-    {"validate", "get", "read", "observe", "get_fuel", "debug"}
+    {"validate", "get", "read", "observe", "get_fuel", "debug", "shadow"}
 )  # without effect, so leaving one out taints nothing
 
 
@@ -231,7 +231,7 @@ class _Walk(Lockstep):
         self.differ("R3", i, "stage", "stage", *outcome_pair(a, b))
 
 
-_SHARED = ("value", "bytes", "size", "instances", "trace", "fuel", "pauses", "paused", "frames")
+_SHARED = ("value", "bytes", "size", "instances", "trace", "fuel", "pauses", "paused", "frames", "shadow")
 """Parts of the data that two runs must share; where a stack overflowed, none but the first five."""
 
 _OPEN = frozenset({"text", "where", "ms"})  # fields of an outcome that two runs need not share

@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 from harness.show import clip, pair
 from harness.states import States
-from harness.verdicts import FUEL_NOTE, MISSING
+from harness.verdicts import MISSING
 from oracles.outcome import Exhausted, TimedOut
+from oracles.plan import FUEL_NOTE, SHADOW_NOTE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from oracles.outcome import Outcome
 
-__all__ = ["Lockstep", "is_limit"]
+__all__ = ["Lockstep", "is_limit", "notes_of"]
 
 
 def is_limit(outcome: Outcome) -> bool:
@@ -56,7 +57,7 @@ class Lockstep(States):
         """Compare what step ``i`` told of fuel, pauses and frames."""
         left, right = self.left.records[i], self.right.records[i]
         a, b = left.data or {}, right.data or {}
-        if not ({"fuel", "pauses", "trace", "frames"} & (a.keys() | b.keys())):
+        if not ({"fuel", "pauses", "trace", "frames", "shadow"} & (a.keys() | b.keys())):
             return
         if self.counts_alike:
             self._pauses(i, a, b)
@@ -67,6 +68,7 @@ class Lockstep(States):
             self.notes.append("fuel-model")
         if self.left.tells_frames and self.right.tells_frames and not is_limit(left.outcome):
             self._frames(i, a.get("frames"), b.get("frames"))
+        self._shadows(i, a, b)
 
     def _fuel(self, i: int, a: Mapping[str, Any], b: Mapping[str, Any]) -> None:
         if ("fuel" in a) != ("fuel" in b):
@@ -83,7 +85,7 @@ class Lockstep(States):
         """Compare the fuel that host functions saw; an observation tells it, as it does their calls."""
         if self.plan.steps[i].kind != "observe":
             return
-        left, right = _fuel_notes(a), _fuel_notes(b)
+        left, right = ([int(bits, 16) for (bits,) in notes_of(data, FUEL_NOTE)] for data in (a, b))
         for n, (x, y) in enumerate(zip(left, right, strict=False)):
             self._same_fuel(i, f"fuel in host call {n}", "fuel in a host call", x, y)
         if len(left) != len(right):
@@ -128,16 +130,26 @@ class Lockstep(States):
                 classes = pair(_frame_class if n else _innermost_class, x, y)
                 self.differ("R14", i, f"frame {n}", "frame", pair(_frame, x, y), classes)
 
+    def _shadows(self, i: int, a: Mapping[str, Any], b: Mapping[str, Any]) -> None:
+        """Compare what an instrumented module told of its frames, in host calls and where the step ended."""
+        left, right = ([*(told for (told,) in notes_of(data, SHADOW_NOTE)), data.get("shadow")] for data in (a, b))
+        for n in range(max(len(left), len(right))):
+            x, y = (told[n] if n < len(told) else MISSING for told in (left, right))
+            self.compared["shadows"] += x is not None or y is not None
+            if x != y:
+                what = f"shadow of frames {n}"
+                self.differ("R14", i, what, "shadow of frames", pair(_shadow, x, y), ("shadow", "shadow"))
+
 
 def _resource(outcome: Outcome) -> str:
     return "time" if isinstance(outcome, TimedOut) else outcome.resource if isinstance(outcome, Exhausted) else ""
 
 
-def _fuel_notes(data: Mapping[str, Any]) -> list[int]:
+def notes_of(data: Mapping[str, Any], name: str) -> list[list[Any]]:
+    """Return what each note of a name in a host trace tells: the payloads of its values."""
     trace = data.get("trace")
     calls = trace if isinstance(trace, list) else []
-    notes = (c for c in calls if isinstance(c, (list, tuple)) and c and c[0] == FUEL_NOTE)
-    return [int(c[1][0][1], 16) for c in notes]
+    return [[payload for _, payload in c[1]] for c in calls if isinstance(c, (list, tuple)) and c and c[0] == name]
 
 
 def _times(notes: list[int]) -> str:
@@ -158,6 +170,10 @@ def _frame(f: Any) -> str:
 
 def _frame_class(f: Any) -> str:
     return "missing" if f is None else "waiting frame"
+
+
+def _shadow(told: Any) -> str:
+    return "untold" if told is MISSING or told is None else clip(str(told))
 
 
 def _innermost_class(f: Any) -> str:

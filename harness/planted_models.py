@@ -1,9 +1,9 @@
-"""Planted mistakes of counting, of resuming and of restoring: what the checks of fuel and of slices must find.
+"""Planted mistakes of counting, resuming, restoring and looking: what the checks of fuel, slices and frames must find.
 
 A wrong count is a change of a fuel model: it keeps the model's name, as an engine would that counts wrongly.  A wrong
-resume is a session that does damage where a call pauses.  They run as ``reference:plant=NAME+fuel=MODEL`` beside
-``reference:fuel=MODEL``.  A wrong restore is a right one of a snapshot that was spoiled, so it runs as
-``reference:restored+plant=NAME+fuel=MODEL``.
+resume is a session that does damage where a call pauses, a wrong look one that shows other frames.  They run as
+``reference:plant=NAME+fuel=MODEL`` beside ``reference:fuel=MODEL``.  A wrong restore is a right one of a snapshot that
+was spoiled, so it runs as ``reference:restored+plant=NAME+fuel=MODEL``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from oracles.adapter import Answer
     from oracles.plan import Step, Value
 
-__all__ = ["WRONG_COUNTS", "WRONG_RESTORES", "WRONG_RESUMES", "Wrong"]
+__all__ = ["WRONG_COUNTS", "WRONG_FRAMES", "WRONG_RESTORES", "WRONG_RESUMES", "Wrong"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +148,17 @@ def unpaid(snapshot: dict[str, Any]) -> None:
             call["paid"] = 0
 
 
+# frames
+
+
+class LostArgument(ReferenceSession):
+    """A frame that waits for a call is shown without the last argument of it."""
+
+    def _now(self) -> Any:
+        frames = super()._now()
+        return (*frames[:1], *({**frame, "operands": frame["operands"][:-1]} for frame in frames[1:]))
+
+
 def _named(*wrong: Wrong) -> dict[str, Wrong]:
     return {w.name: w for w in wrong}
 
@@ -171,9 +182,15 @@ WRONG_RESTORES: dict[str, Wrong] = _named(
     Wrong("unpaid", "what was charged at a pause is charged again", unpaid),
 )
 
+WRONG_FRAMES: dict[str, Wrong] = _named(
+    Wrong("lost-argument", "a waiting frame is shown without an operand", LostArgument),
+)
+
 _models: dict[str, Callable[[FuelModel], FuelModel]] = {
     w.name: w.plant for w in WRONG_COUNTS.values() if not isinstance(w.plant, type)
 }
 FUEL_PLANTS.update(_models)
 RESTORE_PLANTS.update({w.name: w.plant for w in WRONG_RESTORES.values()})
-SESSION_PLANTS.update({w.name: w.plant for w in (WRONG_COUNTS | WRONG_RESUMES).values() if isinstance(w.plant, type)})
+SESSION_PLANTS.update(
+    {w.name: w.plant for w in (WRONG_COUNTS | WRONG_RESUMES | WRONG_FRAMES).values() if isinstance(w.plant, type)}
+)

@@ -21,15 +21,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
+from harness.checks import shadow
 from harness.checks.resume import forgets, is_restored, is_sliced, kept, settled
 from harness.checks.resume import straight as without_slices
-from harness.compare import Comparison, Differ, Side, canonical, compare, outcome_class
+from harness.compare import Agree, Comparison, Differ, Side, canonical, compare, outcome_class
 from harness.divergences import Registry
 from harness.triage import signature
 from oracles.outcome import Exhausted, TimedOut, Trapped
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from harness.divergences import Divergence
     from oracles.outcome import Record
@@ -246,9 +247,30 @@ class Runner:
         verdict = replace(verdict, rule="R9", step=steps[min(verdict.step, len(steps) - 1)])
         return [_with_itself(one, verdict)]
 
+    def check_values(self, shown: Run, twin: Run | None = None) -> list[Judgement]:
+        """Return a judgement on what the first oracle's frames hold, by the twin of the plan that shows them (R14).
+
+        ``twin`` is a run of that twin where there has been one; there is no judgement on plans that show no values.
+        """
+        derived = shadow.derive(shown.plan) if shadow.shows_values(shown.plan) else None
+        if derived is None:
+            return []
+        plan, made = derived
+        if twin is None or twin.plan != plan:
+            twin = self.run(plan, (shown.sides[0].oracle,))
+        if shown.is_timed_out or twin.is_timed_out:
+            return []
+        compared: Counter[str] = Counter()
+        one, two = shown.sides[0], twin.sides[0]
+        verdict = shadow.disagreement(shown.plan, one.records, made, two.records, compared)
+        return [_with_itself(one, verdict, compared)]
+
     def check_itself(self, run: Run) -> list[Judgement]:
-        """Return the judgements on engines with themselves: findings by R12, what slices come to (R9)."""
-        return self.check_determinism(run) + self.check_straight(run)
+        """Return the judgements on engines beside themselves.
+
+        Runs that differ (R12), slices that change something (R9), frames that hold something else (R14).
+        """
+        return self.check_determinism(run) + self.check_straight(run) + self.check_values(run)
 
 
 def _describe(oracle: OracleLike) -> Any:
@@ -267,9 +289,10 @@ def _refunds_lost(before: Sequence[Record], after: Sequence[Record]) -> int:
     return len({b - a for a, b in fuel if isinstance(a, int) and isinstance(b, int)} - {0})
 
 
-def _with_itself(side: Side, verdict: Differ) -> Judgement:
-    found = signature(side.oracle, side.oracle, verdict)
-    return Judgement(side.oracle, Comparison(verdict), found, is_with_itself=True)
+def _with_itself(side: Side, verdict: Differ | None, compared: Mapping[str, int] | None = None) -> Judgement:
+    comparison = Comparison(verdict or Agree(), compared=compared or {})
+    found = None if verdict is None else signature(side.oracle, side.oracle, verdict)
+    return Judgement(side.oracle, comparison, found, is_with_itself=True)
 
 
 def _self_disagreement(plan: Plan, one: Side, two: Side) -> Differ | None:

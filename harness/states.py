@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness.show import clip, pair, show_call, show_value, type_name, value_pair
-from harness.verdicts import FUEL_NOTE, MISSING, Pairing
+from harness.verdicts import MISSING, NOTES, Pairing
 from oracles.outcome import Returned
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class States(Pairing):
 
     @staticmethod
     def trace(side: Side, i: int) -> list[Any] | None:
-        """Return the host calls that the observation ``i`` shows, without notes of fuel."""
+        """Return the host calls that the observation ``i`` shows, without notes."""
         if i >= len(side.records) or not isinstance(side.records[i].outcome, Returned):
             return None
         trace = (side.records[i].data or {}).get("trace")
@@ -123,7 +123,7 @@ class States(Pairing):
 
 
 def _calls(trace: list[Any]) -> list[Any]:
-    return [c for c in trace if not isinstance(c, (list, tuple)) or not c or c[0] != FUEL_NOTE]
+    return [c for c in trace if not isinstance(c, (list, tuple)) or not c or c[0] not in NOTES]
 
 
 def _page_number(page: Any) -> int:

@@ -6,6 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from oracles.plan import FRAMES_NOTE, FUEL_NOTE, SHADOW_NOTE
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from oracles.plan import Plan
 
 __all__ = [
-    "FUEL_NOTE", "MISSING", "RULES", "TOLERANCES", "Agree", "Comparison", "Differ", "Divergent", "Incomparable",
+    "MISSING", "NOTES", "RULES", "TOLERANCES", "Agree", "Comparison", "Differ", "Divergent", "Incomparable",
     "Pairing", "Side", "Verdict", "same",
 ]  # fmt: skip
 
@@ -32,7 +34,7 @@ RULES: dict[str, str] = {
     "R10": "both engines accept a module or neither does",
     "R12": "an engine agrees with itself",
     "R13": "each lane of a relaxed instruction's result is one that the specification allows",
-    "R14": "the frames at a trap are equal where both engines tell them exactly",
+    "R14": "the frames at a trap are equal where both engines tell them exactly, and so is what modules tell of theirs",
 }
 
 TOLERANCES: dict[str, str] = {
@@ -50,7 +52,7 @@ TOLERANCES: dict[str, str] = {
 }
 """Every difference that does not make a finding; hits are counted by these names."""
 
-FUEL_NOTE = "@fuel"  # what the host action ``fuel`` adds to the trace
+NOTES = frozenset({FUEL_NOTE, FRAMES_NOTE, SHADOW_NOTE})  # what the host trace has beside calls
 MISSING: Any = object()
 
 

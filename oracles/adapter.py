@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Mapping, Optional, Protocol, Tuple
 
 from oracles.outcome import Blocked, Exhausted, HostError, Outcome, Returned, Unsupported
-from oracles.plan import HOST, STEP_KINDS, WIDTHS, HostFunc, Plan, PlanError, Step, Value, host_mix
+from oracles.plan import FUEL_NOTE, HOST, STEP_KINDS, WIDTHS, HostFunc, Plan, PlanError, Step, Value, host_mix
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,7 +31,7 @@ __all__ = [
     "values_of",
 ]  # fmt: skip
 
-BASIC_STEPS = tuple(k for k in STEP_KINDS if k not in ("set_fuel", "get_fuel", "yield_schedule", "debug"))
+BASIC_STEPS = tuple(k for k in STEP_KINDS if k not in ("set_fuel", "get_fuel", "yield_schedule", "debug", "shadow"))
 BASIC_ACTIONS = ("record", "mix", "mem.write", "mem.grow", "global.set", "table.set", "call", "trap", "throw")
 ACTIONS = (*BASIC_ACTIONS, "fuel", "suspend")
 ALL = "all"  # a plan's features may be ("all",): everything the engine has, switched on
@@ -265,6 +265,18 @@ class Session:
         """Leave the host function by an exception of an exported tag (the ``throw`` action); ill-typed is no effect."""
         raise Stop(Unsupported("action throw"))
 
+    def entering(self) -> None:
+        """Take note that a host function begins."""
+
+    def calling(self) -> None:
+        """Take note that the host function under way is about to call."""
+
+    def ended(self, outcome: Outcome) -> None:
+        """Take note of how a call has ended, before anything else happens; of a nested one before it is passed on."""
+
+    def left(self) -> None:
+        """Take note that a host function has ended, in whatever way."""
+
     def propagate(self, outcome: Outcome) -> None:
         """Leave the host function by the way in which a call that it made has ended."""
         raise Stop(outcome)
@@ -283,6 +295,7 @@ class Session:
         count = self.host_calls[name] = self.host_calls.get(name, 0) + 1
         if self.nesting >= REENTRY_LIMIT:
             raise Stop(Exhausted("stack", "limit of nested host calls"))
+        self.entering()
         self.nesting += 1
         try:
             return self._act(host, name, count, list(args))
@@ -290,6 +303,7 @@ class Session:
             raise blocked(f"malformed action of {name}: {e}") from e
         finally:
             self.nesting -= 1
+            self.left()
 
     def _act(self, host: HostFunc, name: str, count: int, args: list[Value]) -> list[Value]:
         results: list[Value] = [(t, "0" * (WIDTHS[t] // 4) if t in WIDTHS else None) for t in host.results]
@@ -304,7 +318,7 @@ class Session:
             elif kind == "mix":
                 results = host_mix(count_of(action[1]), args, host.results)
             elif kind == "fuel":
-                self.trace.append(["@fuel", [["i64", f"{self.fuel():016x}"]]])
+                self.trace.append([FUEL_NOTE, [["i64", f"{self.fuel():016x}"]]])
             elif kind == "suspend":
                 self.suspend(count_of(action[1]))
             elif kind == "trap":
@@ -332,8 +346,11 @@ class Session:
         if step is None:
             self.table_set(instance, export, count_of(action[3]), value_of(action[4]))
             return
+        if kind == "call":
+            self.calling()
         outcome, _ = self.dispatch(step)
         if kind == "call" and not isinstance(outcome, (Returned, Blocked)):
+            self.ended(outcome)
             self.propagate(outcome)
         if isinstance(outcome, Unsupported):
             raise Stop(outcome)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from oracles.adapter import MAX_FRAMES, Answer, Session, Stop, count_of
-from oracles.outcome import Returned, Trapped, state_digest
+from oracles.outcome import Returned, Trapped, Unsupported, state_digest
 from oracles.plan import PlanError
 
 if TYPE_CHECKING:
@@ -108,6 +108,8 @@ class MeteredSession(Session):
         return Returned(), None
 
     def step_debug(self, step: Step) -> Answer:
+        if step.get("values"):
+            return Unsupported("values of frames"), None
         self.shown_frames = min(count_of(step["frames"]), MAX_FRAMES)
         return Returned(), None
 

@@ -10,7 +10,10 @@ all zero, keyed by its decimal number. An engine that counts adds ``executed`` (
 call and instantiate; it is reported, never compared. After ``set_fuel`` these have ``fuel``, what is left; under a
 ``yield_schedule`` they have ``pauses``, each ``{"cause": "fuel" or "host", "fuel": n, "state": hex}`` where ``state``
 is :func:`state_digest` of what observe would show, and ``paused``, how many there were in all; after ``debug`` a trap
-has ``frames`` ``[[funcidx, offset]...]``.
+has ``frames`` ``[[funcidx, offset]...]``, with ``values`` ``[{"func": funcidx, "offset": n, "locals": [Value or
+null...], "operands": [Value...]}...]``, where the type of a reference is ``ref``, one that is not null is 0, and a
+local that has not been set is null; after ``shadow`` a trap or an exception has ``shadow``, hex digits, or null where
+there is too much of it.
 """
 
 from __future__ import annotations

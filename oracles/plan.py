@@ -21,12 +21,15 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 __all__ = [
-    "FORMAT", "HOST", "WIDTHS", "HostFunc", "Limits", "Plan", "PlanError", "STEP_KINDS", "Step", "Value", "host_mix",
-    "step_fields",
+    "FORMAT", "FRAMES_NOTE", "FUEL_NOTE", "HOST", "SHADOW_NOTE", "WIDTHS", "HostFunc", "Limits", "Plan", "PlanError",
+    "STEP_KINDS", "Step", "Value", "host_mix", "step_fields",
 ]  # fmt: skip
 
 FORMAT = 1
 HOST = "@host"  # the import provider that stands for the plan's host functions, looked up by field name
+
+# What is told in a host call, in the host trace: names no host function has.
+FUEL_NOTE, FRAMES_NOTE, SHADOW_NOTE = "@fuel", "@frames", "@shadow"
 
 Value = Tuple[str, Any]
 WIDTHS = {"i32": 32, "i64": 64, "f32": 32, "f64": 64, "v128": 128}
@@ -52,7 +55,12 @@ class PlanError(ValueError):
 #                until the i-th pause, the last one from there on, and an empty list ends it.  Each answers its first
 #                ``pauses`` (64) pauses in ``data.pauses``
 #   debug        from here on a trap answers where each frame stood, innermost first, at most ``frames``, in
-#                ``data.frames``; 0 ends it
+#                ``data.frames``; 0 ends it.  With ``values`` so does an uncaught exception, each frame has its locals
+#                and operands too, and a host call appends ``@frames`` and the frames to the host trace
+#   shadow       from here on calls tell the frames of which the module of ``instance`` keeps account itself: the bytes
+#                of an exported memory up to the i32 in the global ``end``, at a trap or an uncaught exception in
+#                ``data.shadow``, at a host call as ``@shadow`` in the host trace.  ``end`` and ``base`` are 0 where the
+#                plan's call begins, and after a host function what they were before it
 STEP_KINDS: Dict[str, Tuple[str, ...]] = {
     "assemble": ("module", "text", "want?"),
     "validate": ("module",),
@@ -67,7 +75,8 @@ STEP_KINDS: Dict[str, Tuple[str, ...]] = {
     "set_fuel": ("fuel",),
     "get_fuel": (),
     "yield_schedule": ("intervals", "pauses?"),
-    "debug": ("frames",),
+    "debug": ("frames", "values?"),
+    "shadow": ("instance", "memory", "end", "base"),
 }
 
 

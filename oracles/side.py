@@ -80,7 +80,7 @@ ENVIRONMENTS: dict[str, Environment] = {
             f"wasmtime@{release}",
             sys.version_info[:2],
             f"adapters/wasmtime{release}.txt",
-            (*_WORKER, "kept.py", "metered.py", "adapters/__init__.py", *_WASMTIME),
+            (*_WORKER, "kept.py", "metered.py", "shadows.py", "adapters/__init__.py", *_WASMTIME),
         )
         for release in (48, 36)
     },

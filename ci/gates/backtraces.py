@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ci.gates.places import Code, explain
 from ci.gates.shapes import shape
-from ci.gates.stops import INSTANCE, TRACED, CursorSession
 from engine.binary import decode
 from engine.features import EXECUTED
 from generators.module import generate
@@ -22,20 +21,25 @@ from generators.profile import PRESETS
 from generators.source import Source
 from harness import baselines
 from harness.cases import fit_profile
-from harness.checks import debug
-from harness.checks.dressing import prologue
+from harness.checks import debug, shadow
 from harness.divergences import Registry, load
 from harness.runner import side_of
 from harness.shim import connect
 from oracles.adapter import OracleId, Unavailable
-from oracles.outcome import Exhausted, Returned, Trapped, Unsupported
+from oracles.adapters.reference import COUNT, ReferenceSession
+from oracles.outcome import Exhausted, Record, Trapped, Unsupported
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from harness.runner import OracleLike
-    from oracles.outcome import Record
+    from oracles.adapter import Session
     from oracles.plan import Plan
 
-__all__ = ["judge_backtraces", "judge_range", "lack_of", "program_for", "wrong_rows"]
+__all__ = [
+    "compare_places", "judge_backtraces", "judge_range", "lack_of", "program_for", "records_of", "shown_by_cursor",
+    "wrong_rows",
+]  # fmt: skip
 
 SHAPED = 2  # one program in so many is of ``ci.gates.shapes``
 _STATE = frozenset({"R2", "R3", "R4", "R5"})  # rules about what a program computes
@@ -75,54 +79,57 @@ def program_for(oracle: OracleLike, seed: int, i: int) -> Plan:
     return generate(source, profile).plan
 
 
-def judge_backtraces(plan: Plan, oracle: OracleLike) -> tuple[Counter[str], str | None]:
-    """Run a program in our engine and another; return counts and how their backtraces differ, if they do."""
-    counts: Counter[str] = Counter(programs=1)
-    session = CursorSession(plan)
+def records_of(session: Session, plan: Plan) -> list[Record]:
+    """Run a plan and return its records."""
     try:
-        return counts, _compare(plan, session, oracle, counts)
+        return [Record(n, *session.run(step)) for n, step in enumerate(plan.steps)]
     finally:
         session.close()
 
 
-def _compare(plan: Plan, session: CursorSession, oracle: OracleLike, counts: Counter[str]) -> str | None:
-    code = Code(decode(plan.modules[INSTANCE], EXECUTED))
-    dressed = debug.derive(plan)
-    records = oracle.run(dressed)[len(prologue(dressed)) :]
-    for number, (step, record) in enumerate(zip(plan.steps, records, strict=False)):
-        session.stops.clear()
-        outcome, _ = session.run(step)
-        if isinstance(outcome, Exhausted) or isinstance(record.outcome, Exhausted):
+def shown_by_cursor(plan: Plan) -> list[Record]:
+    """Return the records of a plan in our engine, which show all frames; there is one before those of the plan."""
+    shown = shadow.with_values(plan)
+    return records_of(ReferenceSession(shown, None, COUNT), shown)
+
+
+def judge_backtraces(plan: Plan, oracle: OracleLike) -> tuple[Counter[str], str | None]:
+    """Run a program in our engine and another; return counts and how their backtraces differ, if they do."""
+    counts: Counter[str] = Counter(programs=1)
+    traced = oracle.run(debug.derive(plan))
+    return counts, compare_places(OracleId.parse(oracle.id).base, plan, shown_by_cursor(plan), traced, counts)
+
+
+def compare_places(
+    engine: str, plan: Plan, shown: Sequence[Record], traced: Sequence[Record], counts: Counter[str]
+) -> str | None:
+    """Return how places of the frames of traps differ, if nothing explains it; up to a limit of either engine."""
+    (wasm,) = plan.modules.values()
+    code = Code(decode(wasm, EXECUTED))
+    for one, two in zip(shown, traced, strict=False):
+        if isinstance(one.outcome, Exhausted) or isinstance(two.outcome, Exhausted):
             counts["programs ended by a limit"] += 1
             return None
-        if isinstance(record.outcome, Unsupported):
+        if isinstance(two.outcome, Unsupported):
             counts["programs cut at a step that the engine cannot do"] += 1
             return None
-        if type(outcome) is not type(record.outcome):
-            return f"step {number} ended as {outcome}, in {oracle.id} as {record.outcome}"
-        if step.kind == "instantiate" and not isinstance(outcome, Returned):
-            counts["programs without an instance"] += 1
-            return None
-        found = _compare_trap(session, record, OracleId.parse(oracle.id).base, code, counts)
-        if found is not None:
-            return f"step {number} ({record.outcome.trap}): {found}"
+        if type(one.outcome) is not type(two.outcome):
+            return f"step {one.step} ended as {one.outcome}, in {engine} as {two.outcome}"
+        if isinstance(one.outcome, Trapped) and "frames" in (one.data or {}):
+            found = _compare_trap(engine, code, one, two, counts)
+            if found is not None:
+                return f"step {one.step} ({one.outcome.trap}): {found}"
     return None
 
 
-def _compare_trap(session: CursorSession, record: Record, engine: str, code: Code, counts: Counter[str]) -> str | None:
-    if not isinstance(record.outcome, Trapped):
-        return None
-    if not session.stops or session.stops[-1].cause != "trap":
-        return "our debugger showed no trap"
-    shown: Any = (record.data or {}).get("frames")
-    if shown is None:
+def _compare_trap(engine: str, code: Code, one: Record, two: Record, counts: Counter[str]) -> str | None:
+    theirs = (two.data or {}).get("frames")
+    if theirs is None:
         return f"{engine} showed no frames"
-    frames = session.stops[-1].frames
-    places = [(frame.funcidx, frame.offset) for frame in frames[:TRACED]]
-    counts["trap stops"] += 1
-    counts["frames"] += len(places)
-    counts["deepest"] = max(counts["deepest"], len(frames))
-    return explain(engine, code, places, [(x, at) for x, at in shown], counts)
+    ours = [(frame["func"], frame["offset"]) for frame in (one.data or {})["frames"][: debug.FRAMES]]
+    counts["backtraces"] += 1
+    counts["places"] += len(ours)
+    return explain(engine, code, ours, [(x, at) for x, at in theirs], counts)
 
 
 def judge_range(oracle_id: str, seed: int, start: int, end: int) -> tuple[Counter[str], list[tuple[int, str]]]:
@@ -132,9 +139,7 @@ def judge_range(oracle_id: str, seed: int, start: int, end: int) -> tuple[Counte
     with connect(oracle_id) as oracle:
         for i in range(start, end):
             some, difference = judge_backtraces(program_for(oracle, seed, i), oracle)
-            deepest = max(counts["deepest"], some["deepest"])
             counts += some
-            counts["deepest"] = deepest
             if difference is not None:
                 found.append((i, difference))
     return counts, found

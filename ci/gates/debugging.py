@@ -2,8 +2,8 @@
 
 Random programs run three times: in our engine, where the cursor shows every frame at each stop; in wasmtime, which
 tells where the frames of a trap stood; and in wasmtime as an instrumented twin, which tells locals and operands of
-every frame too (``ci.gates.twins``).  A stop is a call of the host, a trap, or an exception that leaves.  Places must
-be the same and values the same to the bit, of all activations.  Where wasmtime shows a wrong place, an entry of
+every frame too (``harness.checks.twins``).  A stop is a call of the host, a trap, or an exception that leaves.  Places
+must be the same and values the same to the bit, of all activations.  Where wasmtime shows a wrong place, an entry of
 ``ci.gates.places`` must say why.  Program ``i`` is a function of the seed and ``i`` alone; ``--only I`` shows it.  The
 exit status is the verdict: 0 clean, 1 differences.
 
@@ -21,22 +21,27 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ci.gates.backtraces import judge_backtraces, judge_range, lack_of, program_for
+from ci.gates.backtraces import (
+    compare_places,
+    judge_backtraces,
+    judge_range,
+    lack_of,
+    program_for,
+    records_of,
+    shown_by_cursor,
+)
 from ci.gates.chunks import Progress, each, ranges
-from ci.gates.places import Code, explain
 from ci.gates.shapes import shape
-from ci.gates.stops import INSTANCE, TRACED, CursorSession, Stop, traced, twinned
-from ci.gates.twins import twin_of
 from engine.binary import decode
 from engine.features import EXECUTED, FEATURES
 from engine.text.printer import print_module
 from generators.module import generate
 from generators.profile import PRESETS
 from generators.source import Source
+from harness.checks import debug, shadow
 from harness.shim import connect
 from oracles.adapters.wasmtime import WasmtimeSession
 from oracles.adapters.wasmtime_api import Setup, engine_features, load
-from oracles.outcome import Exhausted, Returned
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,10 +50,8 @@ if TYPE_CHECKING:
 
 CHUNK = 50
 SHOWN = 20  # differences
-DEEPEST = "deepest"  # the count that is not a sum
 VARIANTS = ("none", "", "pulley")  # of twins, in turn: values are the same however the engine compiles
 SHAPED = 3  # one program in so many is of ``ci.gates.shapes``
-MORE = "multi-memory"  # what a twin needs beside what its original needs
 
 
 class Verdict(NamedTuple):
@@ -75,69 +78,22 @@ def _twin_variant(i: int) -> str:
 
 def judge(plan: Plan, variant: str) -> Verdict:
     """Run a program in three ways and compare what is shown."""
-    wasm = plan.modules[INSTANCE]
-    features = frozenset(plan.features)
-    twin = twin_of(wasm, frozenset(FEATURES[name] for name in features))
-    twin_plan = replace(plan, modules={INSTANCE: twin.wasm}, features=tuple(sorted({*features, MORE})))
-    canonical = plan.nan == "engine"
-    sessions = [
-        CursorSession(plan),
-        traced(WasmtimeSession, plan, load(), Setup("none", features, canonical)),
-        twinned(WasmtimeSession, twin, twin_plan, load(), Setup(variant, features | {MORE}, canonical)),
-    ]
+    derived = shadow.derive(plan)
+    assert derived is not None  # the plans of generators have one module
+    twin_plan, twin = derived
+    traced_plan = debug.derive(plan)
     counts: Counter[str] = Counter(programs=1)
-    try:
-        return Verdict(counts, _compare(plan, sessions, Code(decode(wasm, EXECUTED)), counts))
-    finally:
-        for session in sessions:
-            session.close()
+    shown = shown_by_cursor(plan)
+    told = records_of(_wasmtime(twin_plan, variant), twin_plan)
+    traced = records_of(_wasmtime(traced_plan, "none"), traced_plan)
+    found = shadow.disagreement(twin_plan, shown, twin, told, counts)
+    if found is not None:
+        return Verdict(counts, f"step {found.step}, {found.what}: {found.left}, in the twin {found.right}")
+    return Verdict(counts, compare_places("wasmtime", plan, shown, traced, counts))
 
 
-def _compare(plan: Plan, sessions: list[Any], code: Code, counts: Counter[str]) -> str | None:
-    for number, step in enumerate(plan.steps):
-        if step.kind == "observe":
-            continue
-        for session in sessions:
-            session.stops.clear()
-        outcomes = [session.run(step)[0] for session in sessions]
-        if any(isinstance(outcome, Exhausted) for outcome in outcomes):
-            counts["programs ended by a limit"] += 1
-            return None
-        kinds = {type(outcome) for outcome in outcomes}
-        if len(kinds) > 1:
-            return f"step {number} ended as {outcomes}"
-        if step.kind == "instantiate" and kinds != {Returned}:
-            counts["programs without an instance"] += 1
-            return None
-        found = _compare_stops([session.stops for session in sessions], code, counts)
-        if found is not None:
-            return f"step {number}, {found}"
-    return None
-
-
-def _compare_stops(sessions: list[list[Stop]], code: Code, counts: Counter[str]) -> str | None:
-    causes = [[stop.cause for stop in stops] for stops in sessions]
-    if causes[0] != causes[1] or causes[0] != causes[2]:
-        return f"stops are {causes}"
-    for n, (stop, trace, twin) in enumerate(zip(*sessions, strict=True)):
-        kind = stop.cause.partition(" ")[0]
-        counts[f"{kind} stops"] += 1
-        counts["frames"] += len(stop.frames)
-        counts[DEEPEST] = max(counts[DEEPEST], len(stop.frames))
-        if len(stop.frames) != len(twin.frames):
-            return f"stop {n} ({stop.cause}): {len(stop.frames)} frames, in the twin {len(twin.frames)}"
-        for depth, (a, b) in enumerate(zip(stop.frames, twin.frames, strict=True)):
-            known = tuple(v for v, w in zip(a.locals, b.locals, strict=True) if w is not None)
-            if a._replace(locals=known) != b._replace(locals=tuple(w for w in b.locals if w is not None)):
-                return f"stop {n} ({stop.cause}), frame {depth}: {a}, in the twin {b}"
-            counts["values"] += len(known) + len(a.operands)
-            counts["locals that a twin cannot tell"] += len(a.locals) - len(known)
-        if kind == "trap":
-            places, shown = ([(f.funcidx, f.offset) for f in s.frames[:TRACED]] for s in (stop, trace))
-            found = explain("wasmtime", code, places, shown, counts)
-            if found is not None:
-                return f"stop {n} ({stop.cause}): {found}"
-    return None
+def _wasmtime(plan: Plan, variant: str) -> WasmtimeSession:
+    return WasmtimeSession(plan, load(), Setup(variant, frozenset(plan.features), plan.nan == "engine"))
 
 
 @dataclass
@@ -152,9 +108,7 @@ class Tally:
         self.add(Tally(counts, [] if difference is None else [(i, difference)]))
 
     def add(self, other: Tally) -> None:
-        deepest = max(self.counts[DEEPEST], other.counts[DEEPEST])
         self.counts.update(other.counts)
-        self.counts[DEEPEST] = deepest
         self.found += other.found
 
 
@@ -183,7 +137,8 @@ def _show(args: argparse.Namespace) -> None:
     else:
         plan = program(args.seed, args.only)
         verdict = judge(plan, _twin_variant(args.only))
-    print(print_module(decode(plan.modules[INSTANCE], EXECUTED)), verdict, sep="\n")
+    (wasm,) = plan.modules.values()
+    print(print_module(decode(wasm, EXECUTED)), verdict, sep="\n")
 
 
 def main() -> int:
@@ -208,7 +163,7 @@ def main() -> int:
     print(f"debugging: {', '.join(f'{n:,} {what}' for what, n in counts.items())}; {len(tally.found)} differences")
     if is_interrupted and not tally.found:
         return 130
-    seen = counts["trap stops"] and (args.oracle or counts["host stops"])
+    seen = counts["backtraces"] and (args.oracle or counts["host stops"])
     return 1 if tally.found or not seen else 0
 
 
@@ -220,7 +175,7 @@ def _run(args: argparse.Namespace, tally: Tally) -> bool:
         counts = tally.counts
         progress.tell(
             counts["programs"],
-            f"{counts['trap stops']:,} traps, {counts['host stops']:,} host stops, {len(tally.found)} differences",
+            f"{counts['backtraces']:,} traps, {counts['host stops']:,} host stops, {len(tally.found)} differences",
         )
 
     work = partial(run_backtraces, args.oracle, args.seed) if args.oracle else partial(run_chunk, args.seed)

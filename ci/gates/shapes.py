@@ -122,6 +122,7 @@ class _Program:
             steps.append(Step("set", {"instance": "m", "export": "work", "value": ["i32", f"{_WORK:08x}"]}))
             f = source.choose(own)
             steps.append(Step("call", {"instance": "m", "export": f"f{f.x}", "args": self.arguments(f)}))
+            steps.append(Step("observe", {"instances": []}))  # what was told in host calls
         hosts = {f"h{x}": self.host(t, own) for x, t in enumerate(_HOSTS)}
         limits = PlanLimits(memory_pages=16, table_elements=1000)
         return Plan(tuple(steps), {"m": encode(self.module())}, hosts=hosts, features=self.features, limits=limits)

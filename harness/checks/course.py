@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.checks import debug, exhaustion, fuel, resume
+from harness.checks import debug, exhaustion, fuel, resume, shadow
 from harness.checks.abilities import reasons_off
 from harness.checks.state import blind
 from harness.verdicts import Differ
@@ -30,6 +30,7 @@ METERED = 50  # percent of the cases
 RESUMED = 30  # percent of the metered cases
 RESTORED = 6  # percent of those in slices: one costs as much as a dozen others
 EXHAUSTED = 30
+TWINNED = 5  # percent of the cases
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +53,15 @@ class Course:
         self.restored = restored
         (self.reference, of_reference), *engines = descriptions.items()
         self.off = {oracle: reasons_off(of_reference, d, checks) for oracle, d in engines}
+        off_values = {o: reason for o, d in engines if (reason := shadow.reason_against(d)) is not None}
+        self.twinned = [o for o, _ in engines if o not in off_values] if "debug" in checks else []
         self.counts = Counter(
             f"off/{check} of {oracle}: {reason}" for oracle, off in self.off.items() for check, reason in off.items()
         )
         if self.on("resume") and resume.forgets(of_reference.fuel_model):
             self.counts[f"off/straight runs of {self.reference}: its model forgets what callees spent"] += 1
+        if "debug" in checks:
+            self.counts.update(f"off/values of {oracle}: {reason}" for oracle, reason in off_values.items())
 
     def on(self, check: str) -> list[str]:
         """Return the engines for which a check is on."""
@@ -80,23 +85,31 @@ class Course:
 
         Those that should have followed and do not are counted in ``passed``, by check and reason.
         """
-        if not fuel.is_metered(run.plan) or not run.sides:
+        if not run.sides:
             return
         parted = {j.oracle for j in judgements if isinstance(j.comparison.verdict, Differ)}
-        resumed, exhausted = choices.chance(RESUMED), choices.chance(EXHAUSTED)
         is_cut = _is_cut(run)
 
-        def left(kind: str, check: str) -> list[str]:
-            """Return the engines for which a trial of a check makes sense."""
-            on = self.on(check)
+        def left(kind: str, on: Sequence[str]) -> list[str]:
+            """Return those of the engines for which a trial makes sense."""
             if on and is_cut:
                 passed[f"{kind}: the case came to a limit"] += 1
                 return []
             passed.update(f"{kind} of {o}: the case has its difference" for o in on if o in parted)
             return [o for o in on if o not in parted]
 
+        if choices.chance(TWINNED) and (oracles := left("twin", self.twinned)):
+            twin = shadow.derive(run.plan)
+            if twin is None:
+                passed["twin: the plan has none"] += 1
+            else:
+                yield Trial("twin", twin[0], (self.reference, *oracles))
+                yield Trial("values", shadow.with_values(run.plan), (self.reference,))
+        if not fuel.is_metered(run.plan):
+            return
+        resumed, exhausted = choices.chance(RESUMED), choices.chance(EXHAUSTED)
         checked: dict[int, list[int]] = {}
-        if resumed and (oracles := left("resume", "resume")):
+        if resumed and (oracles := left("resume", self.on("resume"))):
             plan = resume.derive(run.plan, choices)
             sliced = yield Trial("resume", plan, (self.reference, *oracles))
             if choices.chance(RESTORED) and self.restored is not None and not sliced.is_timed_out:
@@ -104,7 +117,7 @@ class Course:
             if resume.steps_through(plan):
                 records = [record for _, record in resume.kept(plan, sliced.sides[0].records)]
                 checked = exhaustion.points(run.plan, records)
-        if exhausted and (oracles := left("exhaustion", "fuel")):
+        if exhausted and (oracles := left("exhaustion", self.on("fuel"))):
             tried = exhaustion.derive(run.plan, run.sides[0].records, choices, checked)
             if tried is None:
                 passed["exhaustion: no step spends fuel, or all spend too much"] += 1

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["LARGE", "dressed_like", "prologue", "with_actions", "with_prologue", "without"]
 
 LARGE = 1 << 40  # more fuel than any case spends
-_PROLOGUE = ("set_fuel", "yield_schedule", "debug")
+_PROLOGUE = ("set_fuel", "yield_schedule", "debug", "shadow")
 
 
 def prologue(plan: Plan) -> tuple[Step, ...]:

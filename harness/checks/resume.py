@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from engine.execution.fuel_models import MODELS
 from harness.checks.dressing import with_actions, with_prologue, without
-from harness.verdicts import FUEL_NOTE
 from oracles.outcome import Trapped
-from oracles.plan import Plan, Step
+from oracles.plan import FUEL_NOTE, Plan, Step
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

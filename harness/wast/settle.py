@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from harness.compare import Differ, Incomparable, compare
-from harness.verdicts import FUEL_NOTE
 from harness.wast.values import Either, Lanes, Nan
 from oracles.outcome import Crashed, Exhausted, Record, Returned, Threw, TimedOut, Trapped, Unsupported
+from oracles.plan import FUEL_NOTE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

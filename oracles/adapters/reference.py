@@ -38,7 +38,8 @@ from oracles.adapter import (
     blocked,
     refusal,
 )
-from oracles.adapters.reference_calls import CallSession, placed
+from oracles.adapters.reference_calls import placed
+from oracles.adapters.reference_frames import FrameSession, shows_values
 from oracles.adapters.reference_state import TYPES
 from oracles.kept import Kept
 from oracles.metered import UNMETERED
@@ -101,7 +102,7 @@ def _payload(tag: Any) -> Sequence[ValType]:
     return types
 
 
-class ReferenceSession(CallSession):
+class ReferenceSession(FrameSession):
     """One store; modules are decoded and validated once."""
 
     actions = ACTIONS
@@ -111,7 +112,7 @@ class ReferenceSession(CallSession):
         pages, elements = limits.memory_pages, limits.table_elements
         config = Config(
             max_memory_pages=pages, max_table_elements=elements, max_depth=limits.depth, build=build,
-            fuel_model=fuel_model, checks=True,
+            fuel_model=fuel_model, checks=True, guest_debug=shows_values(plan),
         )  # fmt: skip
         super().__init__(plan, Store(config))
         self.metered = True

@@ -46,9 +46,9 @@ from oracles.adapter import (
     value_of,
     values_of,
 )
-from oracles.metered import MeteredSession
 from oracles.outcome import Exhausted, Returned, Unsupported
 from oracles.plan import WIDTHS
+from oracles.shadows import ShadowSession
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -67,7 +67,7 @@ _TOPS = {  # the hierarchy of a reference, by its name
 }
 
 
-class StateSession(MeteredSession):
+class StateSession(ShadowSession):
     """A session over one store; ``instances`` are the engine's."""
 
     instances: dict[str, ModuleInst]

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from oracles.adapter import MAX_READ, MAX_SLOTS, Answer, Stop, blocked, count_of, crc_pages, hex_of, value_of
 from oracles.adapters.wasmtime_api import KINDS, OF, Api
-from oracles.metered import MeteredSession
 from oracles.outcome import Exhausted, Returned, Trapped, Unsupported
 
 if TYPE_CHECKING:
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
 
     from oracles.adapters.wasmtime_values import Values
     from oracles.plan import Step, Value
+from oracles.shadows import ShadowSession
 
 __all__ = ["FUNC", "GLOBAL", "MEMORY", "SHARED", "TABLE", "TAG", "TEXT_CAP", "Export", "StateSession"]
 
@@ -36,7 +36,7 @@ class Export:
         self.arity: tuple[int, int] | None = None
 
 
-class StateSession(MeteredSession):
+class StateSession(ShadowSession):
     """A session over a store; ``instances`` holds each instance's exports by name in export order."""
 
     instances: dict[str, dict[str, Export]]

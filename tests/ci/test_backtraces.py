@@ -57,8 +57,8 @@ def test_a_small_run_is_clean(engine: OracleLike) -> None:
     counts, found = judge_range(engine.id, seed=7, start=0, end=16)
     assert found == []
     assert counts["programs"] == 16
-    assert counts["trap stops"] > 5
-    assert counts["frames"] > counts["trap stops"]
+    assert counts["backtraces"] > 5
+    assert counts["places"] > counts["backtraces"]
 
 
 @pytest.mark.parametrize(

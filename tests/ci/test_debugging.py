@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import pytest
 
-from ci.gates import stops
 from ci.gates.debugging import judge, program, run_chunk
 from ci.gates.places import EXPLAINED
 from ci.gates.shapes import FEATURES
-from ci.gates.stops import CursorSession, twinned
-from ci.gates.twins import MEMORY, twin_of
 from engine.binary import decode
 from engine.validation import validate
+from harness.checks import shadow
+from harness.checks.twins import EXPORTS, frames_of, twin_of
+from oracles.adapters import reference_frames
 from oracles.adapters.reference import COUNT, ReferenceSession
-from oracles.outcome import Returned
-from oracles.plan import HostFunc, Plan, Step
+from oracles.outcome import Record, Returned, Trapped
+from oracles.plan import SHADOW_NOTE, HostFunc, Plan, Step
 from tests.support.wasm import wasm
 
 
@@ -25,24 +26,30 @@ def plan_of(text: str, *args: tuple[str, object], host: tuple = (("record",),)) 
     steps = (
         Step("instantiate", {"instance": "m", "module": "m", "imports": {"host": ["@host"]}}),
         Step("call", {"instance": "m", "export": "f", "args": list(args)}),
+        Step("observe", {"instances": []}),
     )
     return Plan(steps, {"m": wasm(text)}, hosts={"h": HostFunc((), (), host)}, features=FEATURES)
 
 
-def play(session, plan: Plan):
-    """Run all steps and return the session."""
-    for step in plan.steps:
-        session.run(step)
-    return session
+def records(plan: Plan) -> list[Record]:
+    """Run all steps in our engine."""
+    session = ReferenceSession(plan, None, COUNT)
+    return [Record(n, *session.run(step)) for n, step in enumerate(plan.steps)]
 
 
 def stops_of(text: str, *args: tuple[str, object], **rest) -> list[list[tuple]]:
     """Return locals and operands of each frame at each stop, which the cursor and a twin in our engine agree on."""
     plan = plan_of(text, *args, **rest)
-    twin = twin_of(plan.modules["m"])
-    seen = play(twinned(ReferenceSession, twin, replace(plan, modules={"m": twin.wasm}), None, COUNT), plan).stops
-    assert play(CursorSession(plan), plan).stops == seen
-    return [[(frame.funcidx, frame.locals, frame.operands) for frame in stop.frames] for stop in seen]
+    twin_plan, twin = shadow.derive(plan)
+    shown_plan = shadow.with_values(plan)
+    told = records(twin_plan)
+    assert shadow.disagreement(shown_plan, records(shown_plan), twin, told, Counter()) is None
+    call, observe = told[-2:]
+    shadows = [(note[1][0][1], True) for note in observe.data["trace"] if note[0] == SHADOW_NOTE]
+    if "shadow" in (call.data or {}):
+        shadows.append((call.data["shadow"], not isinstance(call.outcome, Trapped)))
+    found = [frames_of(twin, bytes.fromhex(told), is_in_host=is_in_host) for told, is_in_host in shadows]
+    return [[(frame.funcidx, frame.locals, frame.operands) for frame in frames] for frames in found]
 
 
 def test_a_small_run_is_clean():
@@ -83,11 +90,7 @@ def test_references_are_shown_by_whether_they_are_null_and_not_before_they_are_s
     text = """(import "host" "h" (func $h))
         (func (export "f") (param externref) (local (ref func)) call $h
           (local.set 1 (ref.func $h)) ref.null func call $h drop) (elem declare func $h)"""
-    plan = plan_of(text, ("externref", 2))
-    first, second = play(CursorSession(plan), plan).stops
-    assert [f.locals for f in first.frames] == [(0, None)]
-    assert [(f.locals, f.operands) for f in second.frames] == [((0, 0), (1,))]
-    assert stops_of(text, ("externref", 2))[1] == [(1, (0, 0), (1,))]
+    assert stops_of(text, ("externref", 2)) == [[(1, (0, None), ())], [(1, (0, 0), (1,))]]
 
 
 def test_frames_of_outer_activations_lie_below():
@@ -118,7 +121,7 @@ def test_a_twin_is_a_valid_module_that_does_the_same():
     session = ReferenceSession(replace(plan, modules={"m": twin.wasm}), None, COUNT)
     outcomes = [session.run(step)[0] for step in plan.steps]
     assert outcomes[1] == Returned((("i32", "00000001"), ("i64", f"{2:016x}")))
-    assert MEMORY in session.instances["m"].exports
+    assert EXPORTS["memory"] in session.instances["m"].exports
 
 
 RECURSION = """(func $f (export "f") (param i32)
@@ -141,20 +144,21 @@ def test_what_is_explained_still_happens(name, text, arg):
 
 def planted(monkeypatch, change) -> str | None:
     """Return the difference that the gate finds where our frames are changed."""
-    usual = stops._shown
-    monkeypatch.setattr(stops, "_shown", lambda cursor: change(usual(cursor)))
+    usual = reference_frames._shown
+    monkeypatch.setattr(reference_frames, "_shown", lambda cursor: change(usual(cursor)))
     text = """(func $g (param i32 f32) (local i64) i32.const 1 local.get 0 i32.div_s drop)
         (func (export "f") i64.const 4 i32.const 0 f32.const 2 call $g drop)"""
     return judge(plan_of(text), "none").difference
 
 
+ONE = ["i32", "00000001"]
 CHANGES = {
     "nothing": (lambda f: f, None),
-    "a lost local": (lambda f: f._replace(locals=(*f.locals[:-1], 1) if f.locals else ()), "in the twin"),
-    "a missing operand": (lambda f: f._replace(operands=f.operands[1:]), "in the twin"),
-    "operands in another order": (lambda f: f._replace(operands=f.operands[::-1]), "in the twin"),
-    "the next instruction": (lambda f: f._replace(offset=f.offset + 1), "in the twin"),
-    "another function": (lambda f: f._replace(funcidx=f.funcidx ^ 1), "in the twin"),
+    "a lost local": (lambda f: {**f, "locals": [*f["locals"][:-1], ONE][: len(f["locals"])]}, "in the twin"),
+    "a missing operand": (lambda f: {**f, "operands": f["operands"][1:]}, "in the twin"),
+    "operands in another order": (lambda f: {**f, "operands": f["operands"][::-1]}, "in the twin"),
+    "the next instruction": (lambda f: {**f, "offset": f["offset"] + 1}, "in the twin"),
+    "another function": (lambda f: {**f, "func": f["func"] ^ 1}, "in the twin"),
 }
 
 
@@ -166,9 +170,10 @@ def test_wrong_frames_are_differences(monkeypatch, name):
 
 
 def test_lost_frames_are_differences(monkeypatch):
-    monkeypatch.setattr(CursorSession, "look", lambda self, cause: self.latest[:1])
+    usual = reference_frames.FrameSession._now
+    monkeypatch.setattr(reference_frames.FrameSession, "_now", lambda self: usual(self)[:1])
     text = """(func $g unreachable) (func (export "f") i64.const 4 call $g drop)"""
-    assert "1 frames, in the twin 2" in str(judge(plan_of(text), "none").difference)
+    assert "number of frames" in str(judge(plan_of(text), "none").difference)
 
 
 def test_programs_are_functions_of_their_number():

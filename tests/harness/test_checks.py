@@ -321,7 +321,7 @@ def test_nothing_follows_where_states_have_parted_or_nothing_is_metered():
 
 
 def test_what_does_not_follow_is_counted_with_its_reason():
-    given = course(a=described("a"))
+    given = Course({"reference": OURS, "a": described("a")}, ALL_CHECKS - {"debug"})
     spent = (LARGE - 3, LARGE - 10, LARGE - 12)
 
     def reasons(records, judgement):
@@ -341,6 +341,9 @@ def test_what_does_not_follow_is_counted_with_its_reason():
         assert set(passed) == {"resume" + why, "exhaustion" + why}
     _, passed = reasons(told(metered(), (LARGE, LARGE, LARGE)), agreeing("a"))
     assert set(passed) == {"exhaustion: no step spends fuel, or all spend too much"}
+    given = course(a=described("a"))
+    _, passed = reasons(told(metered(), spent), agreeing("a"))
+    assert set(passed) == {"twin: the plan has none"}  # it has no modules
 
 
 def test_a_model_that_forgets_is_not_held_against_its_straight_run_and_that_is_said():

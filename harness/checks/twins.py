@@ -6,9 +6,11 @@ own, and puts the operands back.  When a trap or a function of the host has stop
 would show of the original at that place.  Of a reference it tells whether it is null.
 
 The records of live frames lie one after the other, outermost first, whatever entered or left in between: a frame
-begins where its caller said that its own record ends, a tail call gives its place to the callee, and ``cur`` is where
-the innermost frame begins that has come to a site.  Indices of the original stay what they are; memory and globals are
-appended to their spaces, temporary locals to those of each function.  The types of operands are those of the validator.
+begins where its caller said that its own record ends (the global ``base``), a tail call gives its place to the callee,
+and ``end`` is where the record of the innermost frame ends that has come to a site.  A session reads them by the step
+``shadow`` (``oracles.shadows``).  Indices of the original stay what they are; memory and globals are appended to their
+spaces, temporary locals to those of each function, and a function without a site stays as it is.  The types of operands
+are those of the validator.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from engine.validation.places import places
 from generators.build import END, const, instr
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from engine.features import FeatureSet
     from engine.module import In, Module
@@ -35,11 +37,10 @@ if TYPE_CHECKING:
     from engine.validation.context import Context
     from engine.validation.places import Place
 
-__all__ = ["CUR", "MEMORY", "NOWHERE", "PAGES", "TOP", "Shown", "Site", "Twin", "frames_of", "is_site", "twin_of"]
+__all__ = ["EXPORTS", "PAGES", "Shown", "Site", "Twin", "frames_of", "is_site", "twin_of"]
 
-MEMORY, CUR, TOP = "debug.memory", "debug.cur", "debug.top"  # what a twin exports
+EXPORTS = {"memory": "debug.memory", "end": "debug.end", "base": "debug.base"}  # by which field of ``shadow`` names it
 PAGES = 16
-NOWHERE = 2**32 - 1  # the value of ``cur`` where no frame is
 _HEADER = 4  # bytes of a record before its values: the number of the site
 _STOPS = frozenset({Control.CALL, Control.TAIL_CALL, Control.THROW, Control.UNREACHABLE})
 
@@ -84,27 +85,33 @@ def is_site(ins: In) -> bool:
 
 
 def twin_of(wasm: bytes, features: FeatureSet = COMPATIBLE) -> Twin:
-    """Return the twin of a valid module without an export that begins with ``debug.``."""
+    """Return the twin of a module, or raise MalformedError or InvalidError.
+
+    ValueError is for a module that has one of the exports that twins have.
+    """
     module = decode(wasm, features)
     validate(module, features)
+    if taken := {e.name for e in module.exports} & set(EXPORTS.values()):
+        raise ValueError(f"there is an export {min(taken)} already")
     return _Instrumenter(module).twin()
 
 
-def frames_of(twin: Twin, cur: int, read: Callable[[int, int], bytes], *, is_in_host: bool) -> tuple[Shown, ...]:
-    """Return the live frames, innermost first, by ``cur`` and a reader of the twin's memory.
+def frames_of(twin: Twin, shadow: bytes, *, is_in_host: bool) -> tuple[Shown, ...]:
+    """Return the live frames, innermost first, or raise ValueError if the shadow is none of this twin.
 
-    ``cur`` is ``NOWHERE`` before any frame has come to a site.  A frame that called the host by a tail call is gone
-    while the host runs.
+    A frame that called the host by a tail call is gone while the host runs.
     """
     shown: list[Shown] = []
-    if cur == NOWHERE:
-        return ()
     base = 0
-    while base <= cur:
-        site = twin.sites[int.from_bytes(read(base, _HEADER), "little")]
-        if not (is_in_host and base == cur and site.is_tail_call):
-            shown.append(_shown(site, read(base, site.size)))
-        base += site.size
+    while base < len(shadow):
+        number = int.from_bytes(shadow[base : base + _HEADER], "little")
+        if number >= len(twin.sites) or len(shadow) < base + twin.sites[number].size:
+            raise ValueError(f"no record of a frame at {base:#x}")
+        site = twin.sites[number]
+        end = base + site.size
+        if not (is_in_host and end == len(shadow) and site.is_tail_call):
+            shown.append(_shown(site, shadow[base:end]))
+        base = end
     return tuple(shown[::-1])
 
 
@@ -136,8 +143,8 @@ class _Instrumenter:
         self.module = module
         self.context = context
         self.memory = len(context.mems)
-        self.cur = len(context.globals)
-        self.top = self.cur + 1
+        self.end = len(context.globals)
+        self.base = self.end + 1
         self.index = {id(t): x for x, t in reversed(list(enumerate(context.types)))}
         self.sites: list[Site] = []
 
@@ -147,7 +154,8 @@ class _Instrumenter:
         codes = tuple(_Function(self, first + x, code).code() for x, code in enumerate(module.codes))
         counter = Global(GlobalType(True, I32), (const(I32, 0), END))
         exports = (
-            Export(MEMORY, "mem", self.memory), Export(CUR, "global", self.cur), Export(TOP, "global", self.top),
+            Export(EXPORTS["memory"], "mem", self.memory), Export(EXPORTS["end"], "global", self.end),
+            Export(EXPORTS["base"], "global", self.base),
         )  # fmt: skip
         twin = replace(
             module,
@@ -178,18 +186,20 @@ class _Function:
         view = of.context.function(functype, code.locals)
         self.types = list(view.locals)
         self.places = places(view, code.body, functype.results, self.tracked)
-        self.base = len(self.types)  # the local with the address of the record
+        self.record = len(self.types)  # the local with its address
         self.temporaries: dict[tuple[int, ValType], int] = {}
         self.size = self._size()
 
     def _size(self) -> int:
-        """Return the size of a record, which has room for the operands at any site."""
+        """Return the size of a record, which has room for the operands at any site; 0 without a site."""
         stops = [p for p, ins in zip(self.places, self.original.body, strict=True) if p is not None and is_site(ins)]
         locals_end = _slots(_HEADER, self.types)[1]
-        return max([_slots(locals_end, p.operands)[1] for p in stops], default=locals_end) + 15 & ~15
+        return max((_slots(locals_end, p.operands)[1] for p in stops), default=0) + 15 & ~15
 
     def code(self) -> Code:
-        body = [instr("global.get", self.of.top), instr("local.set", self.base)]
+        if not self.size:
+            return self.original
+        body = [instr("global.get", self.of.base), instr("local.set", self.record)]
         for ins, place in zip(self.original.body, self.places, strict=True):
             if place is not None and is_site(ins):
                 body += self.told(ins, place)
@@ -211,12 +221,12 @@ class _Function:
                 out += self.store(*slot, instr("local.get", x))
         for x, slot in zip(held, site.operands, strict=True):
             out += self.store(*slot, instr("local.get", x))
-        out += [instr("local.get", self.base), instr("global.set", self.of.cur)]
+        end = [instr("local.get", self.record), const(I32, self.size), instr("i32.add")]
+        out += [*end, instr("global.set", self.of.end)]
         if ins.row.control is Control.CALL:
-            out += [instr("local.get", self.base), const(I32, self.size), instr("i32.add")]
-            out.append(instr("global.set", self.of.top))
+            out += [*end, instr("global.set", self.of.base)]
         elif ins.row.control is Control.TAIL_CALL:
-            out += [instr("local.get", self.base), instr("global.set", self.of.top)]
+            out += [instr("local.get", self.record), instr("global.set", self.of.base)]
         return [*out, *(instr("local.get", x) for x in held[place.height :])]
 
     def keep(self, place: Place) -> list[In]:
@@ -243,7 +253,7 @@ class _Function:
         out = []
         for at in enumerate(operands):
             if at not in self.temporaries:
-                self.temporaries[at] = self.base + 1 + len(self.temporaries)
+                self.temporaries[at] = self.record + 1 + len(self.temporaries)
             out.append(self.temporaries[at])
         return out
 
@@ -251,5 +261,5 @@ class _Function:
         """Return what stores a value, or whether a reference is null, in the record."""
         where = MemArg(0, at, self.of.memory)
         if isinstance(t, RefType):
-            return [instr("local.get", self.base), value, instr("ref.is_null"), instr("i32.store", where)]
-        return [instr("local.get", self.base), value, instr(f"{t}.store", where)]
+            return [instr("local.get", self.record), value, instr("ref.is_null"), instr("i32.store", where)]
+        return [instr("local.get", self.record), value, instr(f"{t}.store", where)]
