@@ -3,7 +3,7 @@
 ``--modules``: generated modules in slices, with host functions that suspend; at every pause cause, fuel and state are
 compared, and our own run in slices with our straight one.  One run in four pauses at every check point.
 ``--budgets``: calls and instantiations that need little, each on fresh instances with every budget up to two more than
-it needs: status, state and fuel.
+it needs: status, state and fuel.  ``--need`` says how little that is.
 
 Each engine is compared with the reference that counts as it does.  Module ``i`` is a function of the seed and ``i``
 alone.  The exit status is the verdict: 0 clean, 1 mismatches, which ``--out`` keeps as cases.
@@ -28,6 +28,7 @@ from harness.case import save_case
 from harness.cases import Examiner, fit_profile, make
 from harness.checks import exhaustion, fuel, resume
 from harness.checks.abilities import arrange
+from harness.checks.exhaustion import SMALL
 from harness.compare import Incomparable
 from harness.divergences import load
 from harness.report import renderings
@@ -113,8 +114,8 @@ class Bench:
             kind = "at every check point" if at_every else "at intervals"
             self.take(index, sliced, self.runner.judge(run) + self.runner.check_straight(run), kind)
 
-    def run_budgets(self, count: int, first: int) -> None:
-        """Run small calls with every budget."""
+    def run_budgets(self, count: int, first: int, most: int) -> None:
+        """Run steps that need at most so much fuel with every budget."""
         done = 0
         progress = self.progress("budgets", count)
         for index, plan, choices in self.plans(first):
@@ -126,7 +127,7 @@ class Bench:
                 self.passed_over["came to a limit of the reference"] += 1
                 continue
             targets = exhaustion.targets(plan, straight.sides[0].records)
-            small = [t for t in targets if t.is_exact and 0 < t.need <= exhaustion.SMALL]
+            small = [t for t in targets if t.is_exact and 0 < t.need <= most]
             if not small:
                 self.passed_over["need more or nothing"] += 1
                 continue
@@ -188,6 +189,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--modules", type=int, default=0, help="modules in slices, per engine")
     parser.add_argument("--budgets", type=int, default=0, help="small cases with every budget, per engine")
+    parser.add_argument("--need", type=int, default=SMALL, help=f"fuel that a small case needs at most  [{SMALL}]")
     parser.add_argument("--engine", action="append", dest="engines", help=f"[default: {' '.join(ENGINES)}]")
     parser.add_argument("--profile", default="standard", choices=sorted(PRESETS))
     parser.add_argument("--seed", type=int, default=1)
@@ -214,7 +216,10 @@ def _run(args: argparse.Namespace, what: str, count: int) -> int:
     with contextlib.closing(benches(args.engines or list(ENGINES), args.seed, args.profile, args.out)) as opened:
         for bench in opened:
             try:
-                (bench.run_modules if what == "modules" else bench.run_budgets)(count, args.first)
+                if what == "modules":
+                    bench.run_modules(count, args.first)
+                else:
+                    bench.run_budgets(count, args.first, args.need)
             except KeyboardInterrupt:
                 is_interrupted = True
             report(what, bench)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from harness.checks import CHECKS
+from oracles.adapter import Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,11 +28,17 @@ def reference_for(model: str) -> str:
 
 
 def arrange(oracles: Mapping[str, Any], checks: frozenset[str]) -> tuple[tuple[str, ...], ...]:
-    """Return the benches for engines given by id with their descriptions, in the order of the first of each."""
+    """Return the benches for engines given by id with their descriptions, in the order of the first of each.
+
+    Raises Unavailable for an engine that would be its own reference.
+    """
     benches: dict[str, list[str]] = {}
     for oracle, description in oracles.items():
         counts = checks & {"fuel", "resume"} and "set_fuel" in description.steps
-        benches.setdefault(reference_for(description.fuel_model if counts else ""), []).append(oracle)
+        reference = reference_for(description.fuel_model if counts else "")
+        if oracle == reference:
+            raise Unavailable(f"{oracle} is what such an engine is compared with; name another engine")
+        benches.setdefault(reference, []).append(oracle)
     return tuple((reference, *members) for reference, members in benches.items())
 
 

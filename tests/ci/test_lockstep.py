@@ -33,3 +33,13 @@ def test_a_planted_mistake_is_a_mismatch_and_kept_as_a_case(monkeypatch, capsys,
     cases = [load_case(path.parent) for path in tmp_path.glob("*/*/case.json")]
     assert rule in {case.finding.rule for case in cases}
     assert all(case.oracles == ("reference:fuel=wasmtime-50", engine) for case in cases)
+
+
+def test_small_is_what_the_command_says(monkeypatch, capsys):
+    def budgets(need: str) -> int:
+        arguments = ("--budgets", "12", "--first", "20", "--engine", "wasmtime")
+        assert run(monkeypatch, *arguments, "--need", need) == 0
+        (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("budgets: ")]
+        return int(line.partition("per engine, ")[2].partition(" ")[0].replace(",", ""))
+
+    assert budgets("3") < 12 * 6 < budgets("512")

@@ -17,7 +17,7 @@ from harness.checks.exhaustion import Target
 from harness.checks.state import blind
 from harness.runner import Judgement, Run
 from harness.verdicts import Agree, Comparison, Differ, Side
-from oracles.adapter import BASIC_ACTIONS, BASIC_STEPS
+from oracles.adapter import BASIC_ACTIONS, BASIC_STEPS, Unavailable
 from oracles.outcome import Exhausted, Record, Returned, Trapped
 from oracles.plan import HostFunc, Plan, Step
 from tests.support.fakes import FakeOracle
@@ -228,6 +228,12 @@ def test_engines_are_compared_with_the_reference_that_counts_alike():
         ("reference:fuel=wasmtime-50", "a", "d"), ("reference:fuel=wasmtime-50-winch", "b"), ("reference", "c"),
     )  # fmt: skip
     assert arrange(engines, checks_of("state,debug")) == (("reference", "a", "b", "c", "d"),)
+
+
+def test_an_engine_is_not_compared_with_itself():
+    for oracle, model in (("reference", ""), ("reference:fuel=wasmtime-50", "wasmtime 50")):
+        with pytest.raises(Unavailable, match=f"^{oracle} is what such an engine is compared with"):
+            arrange({"a": described("a"), oracle: described(oracle, model)}, ALL_CHECKS)
 
 
 def test_the_plain_reference_counts_instructions():
