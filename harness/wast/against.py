@@ -14,10 +14,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self
 
 from engine.errors import MalformedError
+from engine.execution.fuel_models import MODELS
 from engine.features import WASM_3
 from harness.case import Case, Finding, save_case
 from harness.checks.abilities import reasons_off, reference_for
-from harness.checks.resume import forgets
 from harness.compare import Differ
 from harness.report import renderings
 from harness.runner import Runner
@@ -26,7 +26,7 @@ from harness.triage import KEEP, signature, slug
 from harness.wast.reader import read_script
 from harness.wast.runner import BUDGET, AssemblerError, assemble
 from harness.wast.schedule import schedule
-from harness.wast.settle import OF_FORGETFUL_SLICES, OF_SLICES, renumbered, settle
+from harness.wast.settle import renumbered, rules_of_slices, settle
 from harness.wast.spectest import HOSTS, SILENT_PARTS, parts_for
 from harness.wast.suite import features_of
 from harness.wast.watched import watched
@@ -50,6 +50,7 @@ __all__ = ["CHECKS", "Against", "Compared", "Mismatch", "Setting", "setting_for"
 
 CHECKS = ("results", "state", "fuel", "resume")
 ASSEMBLER = "reference"
+_MODELS = {str(model): model for model in MODELS.values()}
 _SAVING = threading.Lock()  # threads share the directory of cases
 
 
@@ -190,7 +191,7 @@ class Against:
                 replace(side, records=[_seen_in(part, record) for record in records])
                 for side, records in ((left, known), (right, again))
             )
-            rules = OF_FORGETFUL_SLICES if forgets(left.fuel_model) else OF_SLICES
+            rules = rules_of_slices(_MODELS.get(left.fuel_model))
             settled = settle(part, one, two, rules)
             if settled.mismatches:
                 one, two = (replace(side, records=renumbered(side.records)) for side in (one, two))

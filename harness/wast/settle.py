@@ -20,12 +20,13 @@ from oracles.plan import FUEL_NOTE
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from engine.execution.fuel import FuelModel
     from harness.compare import Side
     from harness.wast.values import Pattern
     from harness.wast.watched import Watched
     from oracles.plan import Value
 
-__all__ = ["MOST", "OF_FORGETFUL_SLICES", "OF_SLICES", "OPEN", "Settled", "renumbered", "settle"]
+__all__ = ["MOST", "OF_SLICES", "OPEN", "Settled", "renumbered", "rules_of_slices", "settle"]
 
 MOST = 50  # mismatches of one script that are told apart
 
@@ -37,6 +38,7 @@ OPEN: dict[str, str] = {
     "lacking": "an engine lacks what a module needs; it and what is linked with it are left out",
     "slice-refund": "a trap gives back what was spent since the last save; a pause saves, so less comes back",
     "slice-forgets": "by a model that forgets what callees spent, how much that is depends on where a call paused",
+    "slice-wraps": "where the counter wraps, pieces that nobody could pay for are a present once a pause was late",
     "set-aside": "a step on instances whose states have parted by a mismatch or a limit",
 }
 """Every difference or step that a comparison of scripts leaves out, beyond ``harness.compare.TOLERANCES``."""
@@ -57,15 +59,23 @@ class Settled:
     lost: str = ""
 
 
-# rules of OPEN that hold between the two runs of one engine alone: one that forgets, or another
-OF_SLICES = frozenset({"slice-refund"})
-OF_FORGETFUL_SLICES = OF_SLICES | {"slice-forgets"}
+OF_SLICES = frozenset({"slice-refund"})  # rules of OPEN that hold between the two runs of one engine alone
+
+
+def rules_of_slices(model: FuelModel | None) -> frozenset[str]:
+    """Return the rules of OPEN that hold between a straight run and one in slices, of an engine that counts so."""
+    rules = set(OF_SLICES)
+    if model is not None and model.forgets:
+        rules.add("slice-forgets")
+    if model is not None and model.wraps:
+        rules.add("slice-wraps")
+    return frozenset(rules)
 
 
 def settle(watched: Watched, left: Side, right: Side, more: frozenset[str] = frozenset()) -> Settled:
     """Return what comes of comparing two runs of a watched plan.
 
-    With ``OF_SLICES`` or ``OF_FORGETFUL_SLICES`` they are a straight run and one in slices of the same engine.
+    With ``more`` rules (:func:`rules_of_slices`) they are a straight run and one in slices of the same engine.
     """
     pairs = _Pairs(watched, left, right, more)
     found = Settled()
@@ -151,8 +161,6 @@ class _Pairs:
     def _settle(self, i: int) -> None:
         if i in self.skipped:
             return
-        if "slice-forgets" in self.more:
-            self._take_fuel(i)
         a, b = self.lefts[i].outcome, self.rights[i].outcome
         if isinstance(a, _LAST) or isinstance(b, _LAST):
             return
@@ -168,8 +176,13 @@ class _Pairs:
             self._blank(i)
         elif isinstance(a, Returned) and isinstance(b, Returned) and a.values != b.values:
             self._results(i, a.values, b.values)
+        elif "slice-wraps" in self.more and _is_exhausted(a, "fuel") and not _is_exhausted(b, "fuel"):
+            self.left_out["slice-wraps"] += 1
+            self.set_aside(i, is_parted=True)
         elif "slice-refund" in self.more and isinstance(a, Trapped) and isinstance(b, Trapped):
             self._refund(i)
+        if "slice-forgets" in self.more:
+            self._take_fuel(i)
 
     def _results(self, i: int, left: Sequence[Value], right: Sequence[Value]) -> None:
         """Take the left value for the right one where the script leaves open which it is and allows both."""

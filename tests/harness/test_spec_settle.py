@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from engine.execution.fuel_models import fuel_model
 from harness.compare import RULES, TOLERANCES, Side
 from harness.wast.script import Action, Command
-from harness.wast.settle import MOST, OF_FORGETFUL_SLICES, OF_SLICES, OPEN, renumbered, settle
+from harness.wast.settle import MOST, OF_SLICES, OPEN, renumbered, rules_of_slices, settle
 from harness.wast.values import Either, Exact, Lanes, Nan, SomeRef
 from harness.wast.watched import Watched
 from oracles.outcome import Blocked, Crashed, Exhausted, Record, Rejected, Returned, TimedOut, Trapped, Unsupported
@@ -17,6 +18,7 @@ from oracles.plan import Plan, Step
 ONE, TWO = ("i32", "00000001"), ("i32", "00000002")
 QUIET, PAYLOAD, SIGNALLING = ("f32", "7fc00000"), ("f32", "ffc00001"), ("f32", "7f800001")
 STACK = Exhausted("stack")
+FORGETFUL = rules_of_slices(fuel_model("wasmtime", 48))
 
 
 def watched(*steps: tuple[str, str], patterns=()) -> Watched:
@@ -47,7 +49,7 @@ def state(value, *names: str):
 
 def test_the_names_of_rules_are_taken_once():
     assert not OPEN.keys() & (TOLERANCES.keys() | RULES.keys())
-    assert OPEN.keys() >= OF_FORGETFUL_SLICES > OF_SLICES
+    assert OPEN.keys() >= FORGETFUL > OF_SLICES
 
 
 @pytest.mark.parametrize(
@@ -183,14 +185,28 @@ def test_a_model_that_forgets_leaves_the_fuel_of_slices_out_and_nothing_else():
     straight = [(Returned(), {"fuel": 9}), (Returned(), {"instances": {}, "trace": seen})]
     slices = [(Returned(), {"fuel": 7, "paused": 1, "pauses": []}), (Returned(), {"instances": {}, "trace": other})]
     sides = side(*straight, model="m"), side(*slices, model="m")
-    found = settle(whole, *sides, OF_FORGETFUL_SLICES)
+    found = settle(whole, *sides, FORGETFUL)
     assert (found.mismatches, found.left_out["slice-forgets"]) == ([], 2)
     assert [m.rule for m in settle(whole, *sides, OF_SLICES).mismatches] == ["R8", "R8"]
     wrong = side((Returned((ONE,)), slices[0][1]), slices[1], model="m")
     right = side((Returned((TWO,)), straight[0][1]), straight[1], model="m")
-    assert [m.rule for m in settle(whole, right, wrong, OF_FORGETFUL_SLICES).mismatches] == ["R2"]
+    assert [m.rule for m in settle(whole, right, wrong, FORGETFUL).mismatches] == ["R2"]
     called = [slices[0], (Returned(), {"instances": {}, "trace": [other[0], ["rint", []]]})]
-    assert [m.rule for m in settle(whole, sides[0], side(*called, model="m"), OF_FORGETFUL_SLICES).mismatches] == ["R5"]
+    assert [m.rule for m in settle(whole, sides[0], side(*called, model="m"), FORGETFUL).mismatches] == ["R5"]
+
+
+def test_what_nobody_could_pay_for_may_be_a_present_in_slices_alone_and_where_the_counter_wraps():
+    whole = watched(("call", "a"), ("observe", "a"))
+    out = Exhausted("fuel"), {"fuel": 0}
+    paid = Trapped("out of bounds memory access"), {"fuel": 9, "paused": 1, "pauses": []}
+    sides = [[side(*pair, model="m") for pair in ((first, state("1", "a")), (second, state("2", "a")))]
+             for first, second in ((out, paid), (paid, out))]  # fmt: skip
+    found = settle(whole, *sides[0], FORGETFUL)
+    assert (found.mismatches, found.left_out["slice-wraps"]) == ([], 1)
+    assert settle(whole, *sides[1], FORGETFUL).mismatches
+    for version in (36, 50):
+        assert settle(whole, *sides[0], rules_of_slices(fuel_model("wasmtime", version))).mismatches
+    assert rules_of_slices(None) == rules_of_slices(fuel_model("wasmtime", 50)) == OF_SLICES
 
 
 def test_function_references_are_numbered_by_the_records_themselves():
