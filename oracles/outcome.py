@@ -143,14 +143,22 @@ class Record:
     def from_json(data: Any) -> "Record":
         """Return the record described by untrusted plain data, or raise OutcomeError."""
         try:
-            out = dict(data["outcome"])
-            cls = OUTCOMES[out.pop("kind")]
-            for name in ("values", "where"):
-                if out.get(name) is not None:
-                    out[name] = tuple(tuple(v) if isinstance(v, list) else v for v in out[name])
+            outcome = _RETURNED if data["outcome"] == _NOTHING else _outcome(data["outcome"])
             extra = data.get("data")
             if not isinstance(data["step"], int) or not isinstance(extra, (dict, type(None))):
                 raise OutcomeError("a record has a step number and an object as data")
-            return Record(data["step"], cls(**out), extra, int(data.get("us", 0)))
+            return Record(data["step"], outcome, extra, int(data.get("us", 0)))
         except (KeyError, TypeError, ValueError, AttributeError) as e:
             raise OutcomeError(f"malformed record: {type(e).__name__}: {str(e)[:200]}") from e
+
+
+_RETURNED, _NOTHING = Returned(), {"kind": "returned", "values": []}  # of most steps
+
+
+def _outcome(data: Any) -> Outcome:
+    out = dict(data)
+    cls = OUTCOMES[out.pop("kind")]
+    for name in ("values", "where"):
+        if out.get(name) is not None:
+            out[name] = tuple(tuple(v) if isinstance(v, list) else v for v in out[name])
+    return cls(**out)

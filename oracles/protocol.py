@@ -60,6 +60,9 @@ def _constant(text: str) -> float:
 
 
 _DECODER = json.JSONDecoder(parse_int=_integer, parse_constant=_constant)
+_SHORT_DECODER = json.JSONDecoder(parse_constant=_constant)  # where no integer can be too long
+_DIGITS = bytes(48 if 48 <= b < 58 else 32 for b in range(256))
+_TOO_MANY = b"0" * (MAX_DIGITS + 1)
 _ENCODER = json.JSONEncoder(separators=(",", ":"), check_circular=False)
 
 
@@ -77,7 +80,8 @@ def loads(data: bytes) -> dict[str, Any]:
         raise ProtocolError(f"nested deeper than {MAX_DEPTH}")
     try:
         text = data.decode().strip(_SPACE)
-        message, end = _DECODER.raw_decode(text)
+        decoder = _DECODER if _TOO_MANY in data.translate(_DIGITS) else _SHORT_DECODER
+        message, end = decoder.raw_decode(text)
         if end != len(text):
             raise ValueError("more than one value")
     except (ValueError, RecursionError) as e:
