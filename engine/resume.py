@@ -126,7 +126,7 @@ class Suspended:
                 raise StoreMismatch
             if values or self._wants_values:
                 self._take(activation, values)
-            if store.depth + len(activation.frames) > store.config.max_depth:
+            if store.depth and store.depth + len(activation.frames) > store.config.max_depth:  # at 0 they did fit
                 raise ExhaustionError(Resource.STACK)
             return _run(activation)
         finally:
@@ -245,7 +245,9 @@ def _run(activation: Activation | Instantiation) -> Finished | Suspended:
             return Finished(tuple(results))
         if activation.required_fuel is not None:
             return OutOfFuel(activation, activation.required_fuel)
-        return Yielded(activation)
+        handle = _new(Yielded)  # by hand what Yielded(activation) does: this is the way of each slice
+        handle._activation = activation
+        return handle
     except Exception as error:
         failed = activation.failed
         if failed is None or failed[1] is not error:
@@ -266,6 +268,7 @@ def _forget_variables(error: Exception) -> None:
         trace = trace.tb_next
 
 
+_new = object.__new__
 _OURS = {calls.__name__, driver.__name__, instantiate.__name__, stacks.__name__}
 
 

@@ -57,10 +57,9 @@ def enter(store: Store, run: Callable[[], T]) -> T:
     try:
         return elsewhere(run) if activations and not activations % PER_STACK else run()
     finally:
-        left = store.activations - 1
-        store.activations = activations  # before anything that an interrupt could end
+        entered, store.activations = store.activations, activations  # before anything that an interrupt could end
         if before:
             sys.setrecursionlimit(before)
-        if config.checks and (left, store.depth) != (activations, depth):
-            found, store.depth = (left, store.depth), depth
-            raise EngineBug(f"entered at activation {activations} and depth {depth}, left at {found[0]} and {found[1]}")
+        if config.checks and (entered - 1, store.depth) != (activations, depth):
+            found, store.depth = store.depth, depth
+            raise EngineBug(f"entered at activation {activations} and depth {depth}, left at {entered - 1} and {found}")
