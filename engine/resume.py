@@ -117,6 +117,8 @@ class Suspended:
         Raises InvocationConsumed, StoreMismatch, MismatchingResultLen, MismatchingResultType; ExhaustionError where the
         stack that the call has does not fit any more; else what the call itself raises.
         """
+        # Traceback objects keep the frames of Python alive, with their variables.  So that a suspended call never
+        # refers to itself through the error that stopped it, and is freed as soon as nobody wants it, none survives.
         activation = self._activation
         if activation is None:
             raise InvocationConsumed
@@ -128,9 +130,23 @@ class Suspended:
                 self._take(activation, values)
             if store.depth and store.depth + len(activation.frames) > store.config.max_depth:  # at 0 they did fit
                 raise ExhaustionError(Resource.STACK)
-            return _run(activation)
+            results = enter(store, activation.run) if type(activation) is Activation else activation.run()
+            if results is not None:
+                return Finished(tuple(results))
+            if activation.required_fuel is not None:
+                return OutOfFuel(activation, activation.required_fuel)
+            handle = _new(Yielded)  # by hand what Yielded(activation) does: this is the way of each slice
+            handle._activation = activation
+            return handle
+        except Exception as error:
+            failed = activation.failed
+            if failed is None or failed[1] is not error:
+                raise
+            _forget_variables(error)
+            return HostTrap(activation, *failed)
         finally:
-            del activation  # see _run
+            failed = None
+            del activation, self, values
 
     def into_error(self) -> Exception:
         """Return what an ordinary call would have raised here, and end the call."""
@@ -229,34 +245,7 @@ def call_resumable(store: Store, func: FuncInst | HostFunc, *args: Any) -> Finis
     _check_call(store, func, args)
     if isinstance(func, HostFunc):
         return Finished(tuple(enter(store, partial(call_host, store, func, list(args)))))
-    return _run(Activation(store, func, list(args), resumable=True))
-
-
-def _run(activation: Activation | Instantiation) -> Finished | Suspended:
-    """Run up to the next end or stop.
-
-    Traceback objects keep the frames of Python alive, with their variables.  So that a suspended call never refers to
-    itself through the error that stopped it, and is freed as soon as nobody wants it, no variable here survives.
-    """
-    run = activation.run
-    try:
-        results = enter(activation.store, run) if type(activation) is Activation else run()
-        if results is not None:
-            return Finished(tuple(results))
-        if activation.required_fuel is not None:
-            return OutOfFuel(activation, activation.required_fuel)
-        handle = _new(Yielded)  # by hand what Yielded(activation) does: this is the way of each slice
-        handle._activation = activation
-        return handle
-    except Exception as error:
-        failed = activation.failed
-        if failed is None or failed[1] is not error:
-            raise
-        _forget_variables(error)
-        return HostTrap(activation, *failed)
-    finally:
-        failed = None
-        del activation, run
+    return Suspended(Activation(store, func, list(args), resumable=True)).resume(store)
 
 
 def _forget_variables(error: Exception) -> None:
@@ -281,7 +270,7 @@ def instantiate_resumable(store: Store, module: Module, imports: Sequence[Extern
     The start function and, where the fuel model charges for them, expressions and segments can stop.  What was done
     before stays done.
     """
-    return _run(Instantiation(store, module, imports))
+    return Suspended(Instantiation(store, module, imports)).resume(store)
 
 
 # -- typed functions
