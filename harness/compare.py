@@ -13,11 +13,12 @@ shown.  Two engines that count fuel by one model have no such excuse: where one 
 state (R8), and the comparison goes on.  A crash is never excused: it is a finding even after the states have parted.
 
 Rules.  R1: values have the declared count and types.  R2: values are equal bit for bit.  R3: outcomes are of one kind.
-R4: traps are of one class.  R5: every memory page, table slot and global is equal after every step, and so is the
-trace of host calls.  R6: a limited run is a prefix.  R7: the order above.  R8: fuel.  R9: pauses, and that slicing
-changes nothing (``harness.runner`` makes such verdicts).  R10: both engines accept a module or neither does.  R12: an
-engine agrees with itself (``harness.runner``).  R13: where a relaxed instruction's result is returned as it is
-(``harness.relaxed``), each lane is an allowed one on both sides, in place of R2.  R14: frames at traps.
+R4: traps are of one class.  R5: every memory page, table slot and global is equal after every step, and so is the trace
+of host calls.  R6: a limited run is a prefix.  R7: the order above.  R8: fuel.  R9: pauses, and that slicing and
+restoring change nothing (``harness.runner`` makes such verdicts).  R10: both engines accept a module or neither does.
+R12: an engine agrees with itself (``harness.runner``).  R13: where a relaxed instruction's result is returned as it is
+(``harness.relaxed``), each lane is an allowed one on both sides, in place of R2.  R14: frames at traps, and what
+instrumented modules tell of theirs; that our debugger shows the same is for ``harness.runner`` to say.
 
 Not compared, because no rule gives them a meaning across engines: wording of messages, times, the bytes an assembler
 chose, and the place of a trap where an engine does not promise that it is exact.

@@ -1,8 +1,9 @@
-"""Comparison of what engines share that work by one model: fuel (R8), pauses (R9), frames at traps (R14).
+"""Comparison of what engines share that work by one model: fuel (R8), pauses (R9), frames and what they hold (R14).
 
 No specification says any of this, so it is compared between engines that count by one model, and frames between engines
-that promise to tell them exactly; that an engine does neither is counted, not excused here.  It comes after a step's
-results and state: where those differ too they are the finding, and fuel is its consequence.
+that promise to tell them exactly or that run an instrumented module; that an engine does none of it is counted, not
+excused here.  It comes after a step's results and state: where those differ too they are the finding, and fuel is its
+consequence.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 from harness.show import clip, pair
 from harness.states import States
 from harness.verdicts import MISSING
-from oracles.outcome import Exhausted, TimedOut
-from oracles.plan import FUEL_NOTE, SHADOW_NOTE
+from oracles.outcome import Exhausted, Returned, TimedOut
+from oracles.plan import FRAMES_NOTE, FUEL_NOTE, SHADOW_NOTE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from harness.verdicts import Side
     from oracles.outcome import Outcome
 
 __all__ = ["Lockstep", "is_limit", "notes_of"]
@@ -121,7 +123,7 @@ class Lockstep(States):
             if a is not b:
                 self.notes.append("unobserved")
             return
-        left, right = [tuple(f) for f in a], [tuple(f) for f in b]
+        left, right = ([f if isinstance(f, dict) else tuple(f) for f in frames] for frames in (a, b))
         for n in range(max(len(left), len(right))):
             self.compared["frames"] += 1
             x = left[n] if n < len(left) else None
@@ -131,14 +133,28 @@ class Lockstep(States):
                 self.differ("R14", i, f"frame {n}", "frame", pair(_frame, x, y), classes)
 
     def _shadows(self, i: int, a: Mapping[str, Any], b: Mapping[str, Any]) -> None:
-        """Compare what an instrumented module told of its frames, in host calls and where the step ended."""
-        left, right = ([*(told for (told,) in notes_of(data, SHADOW_NOTE)), data.get("shadow")] for data in (a, b))
+        """Compare what frames hold, as told in host calls, and by an instrumented module also where the step ended."""
+        left, right = ([*_values_told(data), data.get("shadow")] for data in (a, b))
+        if left == right == [None]:
+            return
+        if not all(self._does_all(side, i) for side in (self.left, self.right)):
+            self.notes.append("unobserved")
+            return
         for n in range(max(len(left), len(right))):
             x, y = (told[n] if n < len(told) else MISSING for told in (left, right))
             self.compared["shadows"] += x is not None or y is not None
             if x != y:
                 what = f"shadow of frames {n}"
                 self.differ("R14", i, what, "shadow of frames", pair(_shadow, x, y), ("shadow", "shadow"))
+
+    def _does_all(self, side: Side, i: int) -> bool:
+        """Return whether an engine did the steps before ``i`` that ask for what frames hold."""
+        steps = (k for k, step in enumerate(self.plan.steps[:i]) if step.kind == "shadow" or step.get("values"))
+        return all(isinstance(side.records[k].outcome, Returned) for k in steps)
+
+
+def _values_told(data: Mapping[str, Any]) -> list[Any]:
+    return [*notes_of(data, SHADOW_NOTE), *notes_of(data, FRAMES_NOTE)]
 
 
 def _resource(outcome: Outcome) -> str:
@@ -165,6 +181,8 @@ def _pause_class(p: Any) -> str:
 
 
 def _frame(f: Any) -> str:
+    if isinstance(f, dict):
+        return clip(str(f))
     return "no frame" if f is None else f"function {f[0]} at {f[1]:#x}"
 
 

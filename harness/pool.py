@@ -60,7 +60,7 @@ class Setup:
         return Examiners([Examiner(r, self.seed, self.profile, self.fitted, self.checks) for r in runners])
 
     def _aside(self, reference: str) -> list[OracleLike]:
-        """Return the reference that is restored all the time, if plans run in slices."""
+        """Return the reference that is restored at its pauses, if plans run in slices."""
         return [_oracle(restored(reference))] if "resume" in self.checks else []
 
 

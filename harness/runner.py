@@ -27,7 +27,7 @@ from harness.checks.resume import straight as without_slices
 from harness.compare import Agree, Comparison, Differ, Side, canonical, compare, outcome_class
 from harness.divergences import Registry
 from harness.triage import signature
-from oracles.outcome import Exhausted, TimedOut, Trapped
+from oracles.outcome import Exhausted, Returned, TimedOut, Trapped
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -235,11 +235,12 @@ class Runner:
         plan = without_slices(sliced.plan)
         if straight is None or straight.plan != plan:
             straight = self.run(plan, (sliced.sides[0].oracle,))
-        if sliced.is_timed_out or straight.is_timed_out:
-            return []
         one, two = straight.sides[0], sliced.sides[0]
-        steps, records = zip(*kept(sliced.plan, two.records), strict=True)
-        wanted = settled(one.records, records)
+        pairs = kept(sliced.plan, two.records)
+        if sliced.is_timed_out or straight.is_timed_out or not pairs:
+            return []
+        steps, records = zip(*pairs, strict=True)
+        wanted = settled(plan, one.records, records)
         verdict = compare(plan, one, replace(two, records=wanted)).verdict
         if not isinstance(verdict, Differ):
             tolerated = ("fuel-pause",) * _refunds_lost(records, wanted)
@@ -262,6 +263,8 @@ class Runner:
             return []
         compared: Counter[str] = Counter()
         one, two = shown.sides[0], twin.sides[0]
+        if not all(side.records and isinstance(side.records[0].outcome, Returned) for side in (one, two)):
+            return []  # an engine that has not these steps
         verdict = shadow.disagreement(shown.plan, one.records, made, two.records, compared)
         return [_with_itself(one, verdict, compared)]
 

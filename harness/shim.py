@@ -56,7 +56,6 @@ ACTIONS = ("record", "mix", "mem.write", "mem.grow", "global.set", "table.set", 
 TYPES = ("i32", "i64", "f32", "f64", "v128")
 
 Words = deque[int]
-Reader = "Callable[[Words], tuple[Outcome, dict[str, Any] | None]]"
 
 
 def connect(oracle_id: str, **options: Any) -> Oracle | Shimmed:
@@ -84,7 +83,7 @@ class Compiled:
 
     outcome: Outcome | None = None
     func: int = -1
-    read: Any = None  # Reader
+    read: Any = None
     frames: int | None = None
 
 
@@ -188,6 +187,8 @@ class Program:
 
     @staticmethod
     def _debug(step: Step) -> Compiled:
+        if step.get("values"):
+            return Compiled(Unsupported("values of frames"))
         try:
             return Compiled(Returned(), frames=min(count_of(step["frames"]), MAX_FRAMES))
         except PlanError as e:

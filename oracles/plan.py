@@ -175,7 +175,7 @@ class Plan:
                 steps=tuple(_step(s) for s in data["steps"]),
                 modules={str(k): base64.b64decode(v, validate=True) for k, v in data["modules"].items()},
                 texts={str(k): base64.b64decode(v, validate=True) for k, v in data.get("texts", {}).items()},
-                hosts={str(k): _host(h) for k, h in data["hosts"].items()},
+                hosts=_hosts(data["hosts"]),
                 features=tuple(str(f) for f in data["features"]),
                 nan=_one_of(data["nan"], ("engine", "module", "none")),
                 limits=_limits(data["limits"]),
@@ -215,6 +215,9 @@ _FIELDS = {
 }
 
 
+_NAMES = frozenset({"module", "text", "instance", "export", "memory", "end", "base"})  # fields that are names
+
+
 def _step(data: Any) -> Step:
     if not isinstance(data, dict) or not isinstance(data.get("kind"), str):
         raise PlanError("a step is an object with a kind")
@@ -225,15 +228,25 @@ def _step(data: Any) -> Step:
     allowed, required = _FIELDS[kind]
     if not required <= args.keys() <= allowed:
         raise PlanError(f"a step of kind {kind} has the fields {', '.join(STEP_KINDS[kind])}")
+    for name in _NAMES & args.keys():
+        if not isinstance(args[name], str):
+            raise PlanError(f"{name} of a step of kind {kind} is no name")
     return Step(kind, args)
 
 
+def _hosts(data: Any) -> Dict[str, HostFunc]:
+    hosts = {str(k): _host(h) for k, h in data.items()}
+    for name in (FUEL_NOTE, FRAMES_NOTE, SHADOW_NOTE):
+        if name in hosts:
+            raise PlanError(f"no host function can be called {name}: the host trace has something else by that name")
+    return hosts
+
+
 def _host(data: Any) -> HostFunc:
-    return HostFunc(
-        tuple(str(t) for t in data["params"]),
-        tuple(str(t) for t in data["results"]),
-        tuple(tuple(a) for a in data["actions"]),
-    )
+    actions = tuple(tuple(a) for a in data["actions"])
+    if not all(action and isinstance(action[0], str) for action in actions):
+        raise PlanError("an action begins with its name")
+    return HostFunc(tuple(str(t) for t in data["params"]), tuple(str(t) for t in data["results"]), actions)
 
 
 _M64 = (1 << 64) - 1

@@ -121,13 +121,13 @@ def explain(
     difference = f"the frames are {list(ours)}, {engine} shows {list(theirs)}"
     if len(ours) != len(theirs):
         return difference
-    reasons = set()
+    reasons: dict[str, None] = {}
     for n in range(len(ours)):
         if ours[n] != theirs[n]:
             entries = (e for e in EXPLAINED if engine in e.engines)
             reason = next((e.name for e in entries if e.fits(code, ours, theirs, n)), None)
             if reason is None:
                 return difference
-            reasons.add(reason)
-    counts.update(reasons)
+            reasons[reason] = None
+    counts.update([*reasons])
     return None

@@ -45,7 +45,7 @@ class Trial:
 class Course:
     """The checks that are on for the oracles of a bench, given with their descriptions, the reference first.
 
-    ``restored`` is the id of the same reference that is restored all the time, if it can be had.
+    ``restored`` is the id of the same reference that is restored at its pauses, if it can be had.
     """
 
     def __init__(self, descriptions: Mapping[str, Any], checks: frozenset[str], restored: str | None = None) -> None:

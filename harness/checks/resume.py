@@ -2,7 +2,7 @@
 
 What is compared is each pause (R9: its cause, the fuel and a digest of the state) and, on the reference engine alone,
 that a run in slices comes to what the straight run does.  An interval of 1 pauses at every check point.  Some plans in
-slices also run on the reference engine that is *restored* at every pause, in another process: nothing may change.
+slices also run on the reference engine that is *restored* at its pauses, in another process: nothing may change.
 
 One thing slicing does change, by the models themselves: where a trap gives back what was spent since the engine last
 saved its counter, a pause is such a point, so that after it a trap gives back less (:func:`settled`).  Nothing is said
@@ -66,7 +66,7 @@ def steps_through(plan: Plan) -> bool:
 
 
 def restored(reference: str) -> str:
-    """Return the id of a reference engine that is restored all the time, by the id of one that is not."""
+    """Return the id of a reference engine that is restored at its pauses, by the id of one that is not."""
     base, _, variant = reference.partition(":")
     return f"{base}:{_RESTORED}" + (f"+{variant}" if variant else "")
 
@@ -92,16 +92,23 @@ def kept(plan: Plan, records: Sequence[Record]) -> list[tuple[int, Record]]:
     return [(r.step, replace(r, step=n)) for n, r in enumerate(of_steps)]
 
 
-def settled(straight: Sequence[Record], sliced: Sequence[Record]) -> tuple[Record, ...]:
-    """Return the records of a run in slices with the fuel that they would show had its traps given back as much."""
+def settled(plan: Plan, straight: Sequence[Record], sliced: Sequence[Record]) -> tuple[Record, ...]:
+    """Return the records of a run in slices with the fuel that they would show had its traps given back as much.
+
+    ``plan`` is the straight one.  A trap gives back less only if there was a pause, but those of calls that functions
+    of the host make are not told.
+    """
+    reenters = any(action[0] == "call" for host in plan.hosts.values() for action in host.actions)
     less = noted = 0
     out = []
     for one, two in zip(straight, sliced, strict=False):
+        if one.step < len(plan.steps) and plan.steps[one.step].kind == "set_fuel":
+            less = noted = 0
         data = dict(two.data or {})
         fuel, wanted = data.get("fuel"), (one.data or {}).get("fuel")
         if isinstance(fuel, int) and isinstance(wanted, int):
             missing = wanted - fuel - less
-            if missing > 0 and isinstance(one.outcome, Trapped) and "paused" in data:  # calls by hosts pause unseen
+            if missing > 0 and isinstance(one.outcome, Trapped) and (data.get("paused") or reenters):
                 less += missing
             data["fuel"] = fuel + less
         if isinstance(data.get("trace"), list):

@@ -53,7 +53,7 @@ def with_values(plan: Plan) -> Plan:
 
 def shows_values(plan: Plan) -> bool:
     """Return whether the plan is one of :func:`with_values`."""
-    return any(step.kind == "debug" and step.get("values") for step in plan.steps)
+    return any(step.get("values") for step in plan.steps[:1]) and plan == with_values(plan)
 
 
 def derive(plan: Plan) -> tuple[Plan, Twin] | None:
@@ -85,9 +85,11 @@ def disagreement(
     """
     for i, (one, two) in enumerate(zip(shown, told, strict=True)):
         if is_limit(one.outcome) or is_limit(two.outcome):
+            compared["runs up to a limit"] += 1
             return None
         for n, (cause, frames, shadow) in enumerate(_stops(one, two)):
             if shadow is None:
+                compared["stops too deep to be told"] += 1
                 continue
             compared[f"{cause} stops"] += 1
             try:  # an exception that stands at a tail call came from a function of the host, too
@@ -99,7 +101,8 @@ def disagreement(
                 return replace(found, step=i, what=f"{found.what} at stop {n}", step_kind=plan.steps[i].kind)
         if type(one.outcome) is not type(two.outcome):
             if (two.data or {}).get("shadow", "") is None:
-                return None  # there is no more room for frames
+                compared["twins without room for more frames"] += 1
+                return None
             kinds = pair(lambda r: type(r.outcome).__name__.lower(), one, two)
             return Differ("R14", i, "outcome of the twin", *kinds, "outcome", plan.steps[i].kind, *kinds)
     return None

@@ -44,7 +44,7 @@ PAGES = 16
 _HEADER = 4  # bytes of a record before its values: the number of the site
 _STOPS = frozenset({Control.CALL, Control.TAIL_CALL, Control.THROW, Control.UNREACHABLE})
 
-_OPENERS = frozenset({Control.BLOCK, Control.LOOP, Control.IF, Control.TRY_TABLE})
+_OPENERS = frozenset({Control.BLOCK, Control.LOOP, Control.IF, Control.TRY_TABLE, Control.TRY})
 
 
 class Site(NamedTuple):

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from harness.compare import Side
     from harness.wast.values import Pattern
     from harness.wast.watched import Watched
+    from oracles.outcome import Outcome
     from oracles.plan import Value
 
 __all__ = ["MOST", "OF_SLICES", "OPEN", "Settled", "renumbered", "rules_of_slices", "settle"]
@@ -176,13 +177,18 @@ class _Pairs:
             self._blank(i)
         elif isinstance(a, Returned) and isinstance(b, Returned) and a.values != b.values:
             self._results(i, a.values, b.values)
-        elif "slice-wraps" in self.more and _is_exhausted(a, "fuel") and not _is_exhausted(b, "fuel"):
+        elif "slice-wraps" in self.more and self._went_on(i, a, b):
             self.left_out["slice-wraps"] += 1
             self.set_aside(i, is_parted=True)
         elif "slice-refund" in self.more and isinstance(a, Trapped) and isinstance(b, Trapped):
             self._refund(i)
         if "slice-forgets" in self.more:
             self._take_fuel(i)
+
+    def _went_on(self, i: int, a: Outcome, b: Outcome) -> bool:
+        """Return whether slices that paused went on beyond where the straight run was out of fuel."""
+        paused = (self.rights[i].data or {}).get("paused")
+        return bool(paused) and _is_exhausted(a, "fuel") and not _is_exhausted(b, "fuel")
 
     def _results(self, i: int, left: Sequence[Value], right: Sequence[Value]) -> None:
         """Take the left value for the right one where the script leaves open which it is and allows both."""

@@ -67,22 +67,22 @@ class FrameSession(CallSession):
         self.below.append(frames)
 
     def left(self) -> None:
-        super().left()
         self.below.pop()
+        super().left()
 
     def _happened(self, store: Store, event: Event) -> None:
         if self.shown_values and isinstance(event, (Trap, UncaughtExceptionThrown)):
             self.latest = self._now()
 
     def _now(self) -> Frames:
-        """Return the live frames of all activations, innermost first."""
+        """Return the live frames of all activations, innermost first, no more than are ever shown."""
         cursor = self.store.debug_frames()
         assert cursor is not None
-        frames = []
-        while not cursor.done():
+        frames: list[dict[str, Any]] = []
+        while len(frames) < MAX_VALUES and not cursor.done():
             frames.append(_shown(cursor))
             cursor.move_to_parent()
-        return (*frames, *self.below[-1])
+        return (*frames, *self.below[-1])[:MAX_VALUES]
 
 
 def _shown(cursor: Cursor) -> dict[str, Any]:

@@ -22,6 +22,7 @@ import struct
 import subprocess
 import sys
 import traceback
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +31,7 @@ from engine.execution.fuel_models import MODELS
 from engine.snapshot import dumps, loads, restore, save
 from oracles.adapter import RefusingSession, Session, Unavailable, refusal
 from oracles.adapters.reference import ReferenceAdapter, ReferenceSession
-from oracles.outcome import Record
+from oracles.outcome import Record, Unsupported
 from oracles.plan import Plan, Step
 from oracles.worker import isolate
 
@@ -68,6 +69,12 @@ class Passenger(ReferenceSession):
         n = self.paused
         if n <= MOVES or n & (n - 1) == 0:
             raise Leaves(self.packed(stopped))
+
+    def step_shadow(self, step: Step) -> Answer:
+        return Unsupported("shadows of frames"), None
+
+    def step_debug(self, step: Step) -> Answer:
+        return (Unsupported("values of frames"), None) if step.get("values") else super().step_debug(step)
 
     def packed(self, stopped: Suspended | None = None) -> dict[str, Any]:
         """Return everything, with the call that stands still."""
@@ -167,6 +174,8 @@ class RestoredAdapter(ReferenceAdapter):
         super().__init__(variant)
         if self.fuel_model not in MODELS.values():
             raise Unavailable("a snapshot names its fuel model, and a wrong one has no name of its own")
+        steps = tuple(kind for kind in self._description.steps if kind != "shadow")
+        self._description = replace(self._description, steps=steps)
         self.variant = variant
         self.moves = 0
         self._kind: Any = Passenger

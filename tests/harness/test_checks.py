@@ -139,7 +139,7 @@ def test_a_trap_gives_back_less_after_a_pause_and_all_later_fuel_is_less_by_that
         (Returned(), {"fuel": 77}),
         (Returned(), {"trace": [NOTE]}),
     )
-    settled = resume.settled(straight, sliced)
+    settled = resume.settled(PLAN, straight, sliced)
     assert [r.data.get("fuel") for r in settled] == [90, None, 80, None]
     assert [r.data.get("trace") for r in settled] == [None, [NOTE], None, [MORE]]  # before the trap nothing was missing
 
@@ -149,12 +149,20 @@ def test_a_trap_gives_back_less_after_a_pause_and_all_later_fuel_is_less_by_that
     [
         (Returned(), {"fuel": 87, "paused": 1}),
         (Trapped("x"), {"fuel": 87}),
+        (Trapped("x"), {"fuel": 87, "paused": 0}),
         (Trapped("x"), {"fuel": 93, "paused": 1}),
     ],
 )
 def test_nothing_else_may_change_fuel(outcome, data):
-    (record,) = resume.settled(run_of((outcome, {"fuel": 90})), run_of((outcome, data)))
+    (record,) = resume.settled(PLAN, run_of((outcome, {"fuel": 90})), run_of((outcome, data)))
     assert record.data["fuel"] == data["fuel"]
+
+
+def test_fuel_that_is_set_anew_is_not_less_for_what_was_lost_before():
+    plan = replace(PLAN, steps=(call("f"), Step("set_fuel", {"fuel": 50}), call("f")))
+    straight = run_of((Trapped("x"), {"fuel": 90}), (Returned(), {}), (Returned(), {"fuel": 40}))
+    sliced = run_of((Trapped("x"), {"fuel": 87, "paused": 1}), (Returned(), {}), (Returned(), {"fuel": 40}))
+    assert [r.data.get("fuel") for r in resume.settled(plan, straight, sliced)] == [90, None, 40]
 
 
 # exhaustion

@@ -7,7 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from engine.binary import decode
+from engine.binary import decode, encode
+from engine.features import EXECUTED
+from engine.text.parser import parse
 from engine.validation import validate
 from harness.case import load_case, save_case
 from harness.cases import Examiner
@@ -17,10 +19,10 @@ from harness.compare import compare
 from harness.reduce.check import Check
 from harness.reduce.shrink import reduce_case
 from harness.runner import Runner, side_of
-from harness.verdicts import Agree, Differ
+from harness.verdicts import Agree, Differ, Side
 from oracles.adapter import BASIC_STEPS, Description
 from oracles.outcome import Record, Returned, Trapped
-from oracles.plan import HOST, SHADOW_NOTE, HostFunc, Plan, Step
+from oracles.plan import HOST, SHADOW_NOTE, HostFunc, Plan, PlanError, Step
 from oracles.process import Oracle
 from tests.support.wasm import wasm
 
@@ -169,7 +171,7 @@ def test_frames_that_are_too_many_are_not_told_and_not_compared(engines):
     assert len(one.records[2].data["frames"]) == shadow.FRAMES
     compared: Counter[str] = Counter()
     assert shadow.disagreement(shown, one.records, twin, told.sides[0].records, compared) is None
-    assert not compared
+    assert compared == {"stops too deep to be told": 1}
 
 
 # hostile plans
@@ -181,7 +183,6 @@ def test_frames_that_are_too_many_are_not_told_and_not_compared(engines):
         {"memory": "nothing", "end": "debug.end", "base": "debug.base"},
         {"memory": "debug.memory", "end": "f", "base": "debug.base"},
         {"memory": "debug.end", "end": "debug.end", "base": "debug.base"},
-        {"memory": "debug.memory", "end": "debug.end", "base": 7},
     ],
 )
 def test_a_shadow_that_is_none_blocks_the_call(engines, names):
@@ -209,6 +210,81 @@ def test_a_shadow_that_cannot_be_read_is_a_difference():
     found = shadow.disagreement(plan, [one], twin, [two], Counter())
     assert found is not None
     assert "no record of a frame" in found.right
+
+
+@pytest.mark.parametrize("change", [{"instance": []}, {"memory": 7}, {"end": {}}, {"base": None}])
+def test_a_shadow_is_named_by_strings(change):
+    plan, _ = shadow.derive(plan_of())
+    data = plan.to_json()
+    data["steps"][0] |= change
+    with pytest.raises(PlanError, match="is no name"):
+        Plan.from_json(data)
+
+
+@pytest.mark.parametrize("name", ["@fuel", "@frames", "@shadow"])
+def test_no_host_function_has_the_name_of_a_note(name):
+    data = plan_of().to_json()
+    data["hosts"] = {name: data["hosts"]["h"]}
+    with pytest.raises(PlanError, match="no host function can be called"):
+        Plan.from_json(data)
+
+
+@pytest.mark.parametrize("actions", [[[]], [[[]]], [[7]]])
+def test_an_action_begins_with_its_name(actions):
+    data = plan_of().to_json()
+    data["hosts"]["h"]["actions"] = actions
+    with pytest.raises(PlanError, match="begins with its name"):
+        Plan.from_json(data)
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        (Step("debug", {"frames": 5, "values": True}),),
+        (Step("debug", {"frames": 100, "values": True}), Step("debug", {"frames": 100, "values": True})),
+        (Step("set_fuel", {"fuel": 900}), Step("debug", {"frames": 100, "values": True})),
+    ],
+)
+def test_other_plans_that_show_values_are_not_judged_by_a_twin(engines, steps):
+    plan = plan_of()
+    run = engines.run(replace(plan, steps=(*steps, *plan.steps)), ("reference",))
+    assert len(run.sides[0].records) == len(steps) + len(plan.steps)
+    assert engines.check_values(run) == []
+
+
+def test_engines_without_these_steps_are_not_judged():
+    with Runner([Oracle("wasmtime"), Oracle("wasmer")]) as runner:
+        shown = runner.run(shadow.with_values(plan_of()), ("wasmtime",))
+        assert runner.check_values(shown) == []
+        derived, _ = shadow.derive(replace(plan_of(), features=()))
+        (judgement,) = runner.judge(runner.run(derived))
+        assert not judgement.is_finding
+
+
+def test_frames_with_values_are_compared_by_what_they_hold():
+    plan = shadow.with_values(plan_of())
+    frame = {"func": 1, "offset": 2, "locals": [], "operands": [["i32", "00000001"]]}
+    sides = [
+        Side(
+            oracle, [Record(n, Returned()) for n in range(2)] + [Record(2, Trapped("unreachable"), {"frames": frames})]
+        )
+        for oracle, frames in (("a", [frame]), ("b", [{**frame, "offset": 3}]), ("c", []))
+    ]
+    left, *others = (replace(side, tells_frames=True) for side in sides)
+    for right in others:
+        verdict = compare(replace(plan, steps=plan.steps[:3]), left, right).verdict
+        assert isinstance(verdict, Differ)
+        assert (verdict.rule, verdict.aspect) == ("R14", "frame")
+
+
+def test_the_twin_of_a_legacy_handler_has_the_operands_below_it():
+    text = """(func (export "f") (param i32) (result i32) i32.const 7
+        (try (do (drop (i32.div_u (i32.const 1) (i32.const 0))))) )"""
+    plan = replace(plan_of(), modules={"m": encode(parse(f"(module {text})", EXECUTED))}, features=("all",))
+    with Runner([Oracle("reference")]) as runner:
+        (judgement,) = runner.check_values(runner.run(shadow.with_values(plan)))
+    assert judgement.comparison.verdict == Agree()
+    assert judgement.comparison.compared["trap stops"] == 1
 
 
 # campaigns

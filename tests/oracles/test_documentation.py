@@ -87,6 +87,10 @@ def test_the_schemas_refuse_what_is_wrong() -> None:
     assert not schema("handshake").is_valid({"protocol": 2, "unavailable": "no"})
 
 
+def test_the_worker_of_the_transcript_does_every_kind_of_step() -> None:
+    assert MESSAGES[0]["worker"]["description"]["steps"] == list(STEP_KINDS)
+
+
 @pytest.mark.parametrize("word", [*STEP_KINDS, *ACTIONS, *OUTCOMES])
 def test_the_page_explains_every_word(word: str) -> None:
     assert f"`{word}`" in PAGE or f'["{word}"' in PAGE
