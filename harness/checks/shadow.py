@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["derive", "disagreement", "reason_against", "shows_values", "with_values"]
 
 NEEDED = (MULTI_MEMORY.name, MUTABLE_GLOBALS.name)  # by a twin, whatever its original needs
+CANONICAL = "engine"  # NaNs: before a module makes them so itself, a frame may hold any
 FRAMES = 100  # that are compared, innermost first
 _STEPS = ("set_fuel", "get_fuel", "yield_schedule", "debug", "shadow")
 _ACTIONS = ("fuel", "suspend")
@@ -41,6 +42,8 @@ def reason_against(description: Any) -> str | None:
     """Return why a described engine cannot run twins, or None."""
     if "shadow" not in description.steps:
         return f"{description.name} has no shadow"
+    if CANONICAL not in description.nan:
+        return f"{description.name} leaves open which NaNs a frame holds"
     missing = (f"{description.name} has no {name}" for name in NEEDED if name not in description.features)
     return next(missing, None)
 
@@ -58,7 +61,7 @@ def shows_values(plan: Plan) -> bool:
 
 def derive(plan: Plan) -> tuple[Plan, Twin] | None:
     """Return the plan, without other checks, on the twin of its module; None unless it has one, in one instance."""
-    plan = without(plan, _STEPS, _ACTIONS)
+    plan = replace(without(plan, _STEPS, _ACTIONS), nan=CANONICAL)
     made = [s for s in plan.steps if s.kind == "instantiate"]
     if len(made) != 1 or made[0]["module"] not in plan.modules or plan.limits.fuel is not None:
         return None

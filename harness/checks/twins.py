@@ -19,9 +19,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.binary import decode, encode
-from engine.features import COMPATIBLE
+from engine.features import COMPATIBLE, FUNCTION_REFERENCES
 from engine.instructions.immediates import MemArg
 from engine.instructions.model import Control
+from engine.matching import top
 from engine.module import Code, Export, FuncImport, Global
 from engine.types import I32, DefType, GlobalType, Limits, MemType, RefType, ref
 from engine.validation import validate
@@ -93,7 +94,7 @@ def twin_of(wasm: bytes, features: FeatureSet = COMPATIBLE) -> Twin:
     validate(module, features)
     if taken := {e.name for e in module.exports} & set(EXPORTS.values()):
         raise ValueError(f"there is an export {min(taken)} already")
-    return _Instrumenter(module).twin()
+    return _Instrumenter(module, FUNCTION_REFERENCES in features).twin()
 
 
 def frames_of(twin: Twin, shadow: bytes, *, is_in_host: bool) -> tuple[Shown, ...]:
@@ -138,8 +139,9 @@ def _slots(at: int, types: Sequence[ValType | None]) -> tuple[list[tuple[int, Va
 class _Instrumenter:
     """Makes the twin of one module, which has been validated."""
 
-    def __init__(self, module: Module) -> None:
+    def __init__(self, module: Module, has_typed: bool) -> None:
         context: Context = module.context
+        self.has_typed = has_typed
         self.module = module
         self.context = context
         self.memory = len(context.mems)
@@ -167,7 +169,13 @@ class _Instrumenter:
         return Twin(encode(twin), tuple(self.sites))
 
     def open(self, t: ValType) -> ValType:
-        """Return a type as the module writes it."""
+        """Return a type as the module writes it.
+
+        Some instructions give references of a type that only modules with typed references can write, ``ref.func`` for
+        one; to others they are any references of the hierarchy.
+        """
+        if isinstance(t, RefType) and not self.has_typed:
+            return ref(True, top(t.heap))
         if isinstance(t, RefType) and isinstance(t.heap, DefType):
             return ref(t.null, self.index[id(t.heap)])
         return t

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from engine.binary import decode, encode
-from engine.features import EXECUTED
+from engine.features import EXECUTED, FEATURES
 from engine.text.parser import parse
 from engine.validation import validate
 from harness.case import load_case, save_case
@@ -95,10 +95,36 @@ def test_a_function_at_which_nothing_stops_stays_as_it_is():
 
 
 def test_an_engine_without_the_step_or_several_memories_runs_no_twins():
-    able = Description("x", "1", features=shadow.NEEDED, steps=(*BASIC_STEPS, "shadow"))
+    able = Description("x", "1", features=shadow.NEEDED, steps=(*BASIC_STEPS, "shadow"), nan=("engine", "none"))
     assert shadow.reason_against(able) is None
     assert shadow.reason_against(replace(able, steps=BASIC_STEPS)) == "x has no shadow"
+    assert shadow.reason_against(replace(able, nan=("module",))) == "x leaves open which NaNs a frame holds"
     assert shadow.reason_against(replace(able, features=())) == "x has no multi-memory"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        """(elem declare func $f) (func $f (export "f") (param i32) (result i32)
+            ref.func $f local.get 0 i32.const 0 i32.div_u drop ref.is_null)""",
+        """(tag $e) (func (export "f") (param i32) (result i32)
+            (block (result exnref) (try_table (catch_all_ref 0) (throw $e)) unreachable)
+            local.get 0 i32.const 0 i32.div_u drop ref.is_null)""",
+    ],
+)
+def test_references_as_operands_need_no_typed_references(text):
+    features = ("mvp", "reference-types", "bulk-memory", "exceptions")
+    plan = replace(plan_of(), modules={"m": wasm(text)}, features=features)
+    derived, twin = shadow.derive(plan)
+    validate(decode(twin.wasm), frozenset(FEATURES[name] for name in derived.features))
+
+
+def test_a_frame_may_hold_a_nan_before_the_module_makes_it_canonical(engines):
+    text = """(func (export "f") (param i32) (result i32)
+        (f32.mul (f32.const -nan:0x12345) (f32.reinterpret_i32 (local.get 0))) unreachable)"""
+    for nan in ("module", "none"):
+        plan, _ = shadow.derive(replace(plan_of(), modules={"m": wasm(text)}, nan=nan))
+        assert [j.comparison.verdict for j in engines.judge(engines.run(plan))] == [Agree()]
 
 
 # what is told
